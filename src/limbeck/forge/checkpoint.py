@@ -1,0 +1,246 @@
+"""A torch classifier with its tokenizer and lineage, as a value; to and from model directories."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+import limbeck
+from limbeck import huggingface, text
+from limbeck.errors import ModelError
+
+# Files that make a tokenizer, beside tokenizer.json; copied along so that transformers can load it.
+TOKENIZER_FILES = (
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A torch model for sequence classification and what belongs to it.
+
+    `source` is the directory that the tokenizer's files come from, `max_tokens` where texts are cut
+    in training and in the artifact, `lineage` what it was made from.
+    """
+
+    model: Any
+    source: Path
+    tokenizer: text.Tokenizer
+    labels: tuple[str, ...]
+    max_tokens: int
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over architecture, names and values of the weights: what its logits come from."""
+        config = self.model.config
+        hasher = hashlib.sha256()
+        shape = (config.model_type, config.num_hidden_layers, config.hidden_size)
+        hasher.update(repr((*shape, self.max_tokens, self.labels)).encode())
+        for name, value in sorted(self.model.state_dict().items()):
+            array = value.detach().contiguous().cpu().numpy()
+            hasher.update(f"{name} {array.dtype} {array.shape}".encode())
+            hasher.update(array.data)
+        return hasher.hexdigest()
+
+    @property
+    def parameters(self) -> int:
+        return sum(int(p.numel()) for p in self.model.parameters())
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the weights as torch holds them."""
+        return sum(int(p.numel()) * p.element_size() for p in self.model.parameters())
+
+    def save(self, directory: str | Path) -> Path:
+        """Write a Hugging Face directory that transformers and limbeck both load."""
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            self.model.save_pretrained(directory)
+        copy_tokenizer(self.source, directory, self.max_tokens)
+        lineage = json.dumps(dict(self.lineage), indent=2, sort_keys=True)
+        (directory / "lineage.json").write_text(lineage + "\n", encoding="utf-8")
+        return directory
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Teacher(Checkpoint):
+    """A fine-tuned model that others learn from."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Student(Checkpoint):
+    """A smaller model, initialised from a teacher's layers or trained on its logits."""
+
+
+def versions() -> dict[str, str]:
+    """What made it, for the lineage."""
+    return {
+        "limbeck": limbeck.__version__,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+    }
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep transformers from drawing its own progress bars and load reports over ours."""
+    logging = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load_for_training(
+    name_or_path: str | Path, labels: Sequence[str], *, seed: int, dropout: float | None = None
+) -> tuple[Any, Path]:
+    """An encoder with a fresh head for these labels, and the directory it came from.
+
+    Raises:
+        ModelError: no such model, an architecture that limbeck cannot run, or weights that
+            transformers cannot load.
+    """
+    directory = huggingface.resolve(str(name_or_path))
+    with as_safetensors(directory) as loadable:
+        options: dict[str, Any] = {
+            "num_labels": len(labels),
+            "id2label": dict(enumerate(labels)),
+            "label2id": {name: index for index, name in enumerate(labels)},
+            "problem_type": "single_label_classification",
+            "ignore_mismatched_sizes": True,
+        }
+        if dropout is not None:
+            options |= _dropout_options(loadable, dropout)
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = _from_pretrained(loadable, options)
+    return model, directory
+
+
+def load(name_or_path: str | Path) -> Checkpoint:
+    """A classifier that has been trained before, head and all.
+
+    Raises:
+        ModelError: it cannot be loaded, or it has no trained classification head.
+    """
+    directory = huggingface.resolve(str(name_or_path))
+    with as_safetensors(directory) as loadable:
+        spec = huggingface.read(loadable, task="text-classification").spec
+        with quiet():
+            model = _from_pretrained(loadable, {})
+    model.eval()
+    lineage_file = directory / "lineage.json"
+    lineage = json.loads(lineage_file.read_text("utf-8")) if lineage_file.is_file() else {}
+    return Checkpoint(
+        model=model,
+        source=directory,
+        tokenizer=text.Tokenizer.from_directory(directory),
+        labels=spec.task.labels,
+        max_tokens=text.resolve_max_tokens(directory, spec.encoder.max_tokens),
+        lineage=lineage,
+    )
+
+
+def _from_pretrained(directory: Path, options: Mapping[str, Any]) -> Any:
+    try:
+        return transformers.AutoModelForSequenceClassification.from_pretrained(
+            directory, dtype=torch.float32, **options
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"transformers cannot load {directory}: {error}") from error
+
+
+def _dropout_options(directory: Path, dropout: float) -> dict[str, Any]:
+    config = json.loads((directory / "config.json").read_text("utf-8"))
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
+    return {name: dropout for name in names if name in config}
+
+
+@contextmanager
+def as_safetensors(directory: Path) -> Iterator[Path]:
+    """The directory itself, or, where it has only pytorch_model.bin, a temporary copy without
+    pickle for as long as the block runs."""
+    has_safetensors = any(directory.glob("*.safetensors"))
+    if has_safetensors or not any(directory.glob("pytorch_model*.bin")):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="limbeck-") as temporary:
+        target = Path(temporary) / directory.name
+        convert_pickle(directory, target)
+        yield target
+
+
+def convert_pickle(directory: Path, target: Path) -> None:
+    """Copy a model directory, its pytorch_model*.bin turned into model.safetensors.
+
+    The pickle is read by torch's weights-only reader, which builds tensors and runs no code.
+
+    Raises:
+        ModelError: the pickle holds something other than named tensors.
+    """
+    from safetensors.torch import save_file
+
+    tensors: dict[str, torch.Tensor] = {}
+    for shard in sorted(directory.glob("pytorch_model*.bin")):
+        try:
+            loaded = torch.load(shard, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises many kinds for damaged and for unsafe pickles
+            raise ModelError(
+                f"{shard} cannot be read as weights only ({type(error).__name__}: {error}); "
+                "it is damaged, or holds code, which limbeck never runs"
+            ) from error
+        if not isinstance(loaded, dict) or not all(
+            isinstance(name, str) and isinstance(value, torch.Tensor)
+            for name, value in loaded.items()
+        ):
+            raise ModelError(f"{shard} does not hold a table of named tensors")
+        # tied weights share memory, which safetensors refuses: give each its own copy
+        tensors.update({name: value.clone().contiguous() for name, value in loaded.items()})
+    shutil.copytree(
+        directory, target, ignore=shutil.ignore_patterns("*.bin", "*.bin.index.json", ".git")
+    )
+    save_file(tensors, target / "model.safetensors", metadata={"format": "pt"})
+
+
+def copy_tokenizer(source: Path, target: Path, max_tokens: int) -> None:
+    """Write the tokenizer's files so that every reader cuts at `max_tokens` and pads nothing."""
+    tokenizer = json.loads(text.read_tokenizer_json(source))
+    tokenizer["padding"] = None
+    if (tokenizer.get("truncation") or {}).get("direction") != "Left":
+        tokenizer["truncation"] = None  # what is left of it, the side, is the default one
+    data = json.dumps(tokenizer, ensure_ascii=False)
+    (target / "tokenizer.json").write_text(data, encoding="utf-8")
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file() and source.resolve() != target.resolve():
+            shutil.copyfile(source / name, target / name)
+    settings_file = source / "tokenizer_config.json"
+    settings = json.loads(settings_file.read_text("utf-8")) if settings_file.is_file() else {}
+    settings["model_max_length"] = max_tokens
+    settings.pop("name_or_path", None)  # a path on the machine that saved it
+    data = json.dumps(settings, indent=2, ensure_ascii=False)
+    (target / "tokenizer_config.json").write_text(data + "\n", encoding="utf-8")

@@ -1,0 +1,142 @@
+"""A trained model -> a verified artifact."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limbeck import artifact, huggingface, text
+from limbeck.engine.quantization import convert_weights
+from limbeck.errors import InputError, ModelError
+from limbeck.forge.checkpoint import Checkpoint, as_safetensors, versions
+from limbeck.forge.verify import Limits, VerifyReport, verify
+from limbeck.spec import ModelSpec, Precision, QuantSpec, Threshold
+from limbeck.tensors import Tensor, Weights, expected_tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """An artifact that has its final name, and the proof that it answers as its source."""
+
+    directory: Path
+    digest: str
+    size_bytes: int
+    report: VerifyReport
+
+
+def export(
+    model: Checkpoint | str | Path,
+    out: str | Path,
+    precision: Precision = "int8",
+    *,
+    task: str | None = None,
+    threshold: Threshold | None = None,
+    max_tokens: int | None = None,
+    lineage: Mapping[str, Any] | None = None,
+    limits: Limits = Limits(),  # noqa: B008 (a frozen value)
+) -> Exported:
+    """Convert a model and verify the result before it gets its name.
+
+    Args:
+        model: what the forge trained, or a Hugging Face or sentence-transformers directory or hub
+            name; where it has pytorch_model.bin alone, that is read as weights only.
+        out: the artifact's directory; an artifact that is there is replaced, anything else is not.
+        threshold: where to decide, as chosen on validation data.
+        max_tokens: where texts are cut; None: as the model's directory says.
+
+    Raises:
+        ModelError: the model cannot be read or is not supported.
+        ArtifactError: `out` holds something that is no artifact.
+        VerifyError: the artifact does not answer as the model does; `out` stays as it was.
+    """
+    out = Path(out)
+    artifact.check_target(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+        if isinstance(model, Checkpoint):
+            source = model.save(Path(scratch) / "checkpoint")
+            return _export(
+                source,
+                out,
+                Path(scratch),
+                precision=precision,
+                task=task or "text-classification",
+                threshold=threshold,
+                max_tokens=max_tokens or model.max_tokens,
+                lineage={**model.lineage, **(lineage or {}), "source": model.digest},
+                limits=limits,
+            )
+        with as_safetensors(huggingface.resolve(str(model))) as source:
+            return _export(
+                source,
+                out,
+                Path(scratch),
+                precision=precision,
+                task=task,
+                threshold=threshold,
+                max_tokens=max_tokens,
+                lineage={"source": source.name, **(lineage or {})},
+                limits=limits,
+            )
+
+
+def _export(
+    source: Path,
+    out: Path,
+    scratch: Path,
+    *,
+    precision: Precision,
+    task: str | None,
+    threshold: Threshold | None,
+    max_tokens: int | None,
+    lineage: Mapping[str, Any],
+    limits: Limits,
+) -> Exported:
+    original = huggingface.read(source, task=task)
+    encoder = original.spec.encoder
+    longest = max_tokens or text.resolve_max_tokens(original.directory, encoder.max_tokens)
+    if longest > encoder.max_tokens:
+        raise InputError(
+            f"texts cannot be cut at {longest} tokens: the model has positions for "
+            f"{encoder.max_tokens}"
+        )
+    spec = ModelSpec(
+        encoder=encoder,
+        task=dataclasses.replace(original.spec.task, max_tokens=longest, threshold=threshold),
+        quant=QuantSpec(precision=precision),
+    )
+    contents: dict[str, Any] = {
+        "spec": spec,
+        "weights": convert_weights(
+            with_blocks(original.weights, original.spec), encoder, precision
+        ),
+        "tokenizer_json": text.read_tokenizer_json(original.directory),
+        "lineage": {**lineage, "made_by": versions()},
+    }
+    trial = scratch / "trial"
+    digest = artifact.write(trial, **contents)
+    report = verify(trial, against=source, limits=limits)
+    # The verified file and the named one have the same digest, so they are the same model. Writing
+    # it again leaves replacing an older artifact, whole or not at all, to the one that knows how.
+    if artifact.write(out, **contents) != digest:
+        raise ModelError(f"{out} was written with another digest than the verified copy")
+    with artifact.read(out, verify=False) as made:
+        size = made.size_bytes
+    report = dataclasses.replace(report, source=str(out))
+    return Exported(directory=out, digest=digest, size_bytes=size, report=report)
+
+
+def with_blocks(weights: Weights, spec: ModelSpec) -> dict[str, Tensor]:
+    """Linear weights whose zeros stand in blocks, stored as blocks; the rest as it is."""
+    found = dict(weights)
+    for name, _, row in expected_tensors(spec.encoder, spec.task.head, len(spec.task.labels)):
+        if row.kind != "linear" or found[name].block is not None:
+            continue
+        pattern = artifact.find_block_pattern(found[name].dense())
+        if pattern is not None:
+            found[name] = artifact.encode_blocks(found[name], pattern)
+    return found

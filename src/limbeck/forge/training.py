@@ -1,0 +1,330 @@
+"""One training loop for teachers and students: AdamW, warm-up and linear decay, length buckets.
+
+The loop sees token ids, a model and a loss; what the targets are is the caller's affair.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from limbeck.errors import TrainingError
+from limbeck.forge import progress
+from limbeck.forge.examples import TrainingSet
+from limbeck.text import Tokenizer
+
+Precision = Literal["auto", "fp32", "bf16"]
+ChosenPrecision = Literal["fp32", "bf16"]
+# logits [b, L] f32 and the rows of the set that they answer -> a scalar loss
+Loss = Callable[[torch.Tensor, npt.NDArray[np.int64]], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How to train. `max_seconds` bounds the wall time: the learning rate then decays with
+    whichever of steps and seconds is further on, so that a slow machine trains less and still ends
+    its schedule. Without it a seed gives the same weights again on the same machine.
+    """
+
+    epochs: float = 3.0
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+    weight_decay: float = 0.01
+    warmup_share: float = 0.06
+    max_gradient_norm: float = 1.0
+    max_tokens: int = 128
+    seed: int = 0
+    precision: Precision = "auto"
+    max_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch_size", "learning_rate", "max_gradient_norm", "max_tokens")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise TrainingError(f"{name} must be positive, found {getattr(self, name)!r}")
+        if not 0 <= self.warmup_share < 1:
+            raise TrainingError(f"warmup_share must be in [0, 1), found {self.warmup_share!r}")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise TrainingError(f"precision {self.precision!r} is not auto, fp32 or bf16")
+        if self.max_seconds is not None and self.max_seconds <= 0:
+            raise TrainingError(f"max_seconds must be positive, found {self.max_seconds!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingReport:
+    """What a run did. Losses are means over its first and last tenth of steps."""
+
+    steps: int
+    planned_steps: int
+    rows_seen: int
+    tokens_seen: int
+    seconds: float
+    precision: ChosenPrecision
+    first_loss: float
+    last_loss: float
+    stopped_by: Literal["steps", "seconds"]
+
+    @property
+    def steps_per_second(self) -> float:
+        return self.steps / self.seconds
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens_seen / self.seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TokenisedSet:
+    """Token ids of N rows, cut at a maximum, ready to be padded batch by batch."""
+
+    ids: list[list[int]]
+    type_ids: list[list[int]]
+    lengths: npt.NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        lengths = np.array([len(row) for row in self.ids], dtype=np.int64)
+        object.__setattr__(self, "lengths", lengths)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def tokenise(tokenizer: Tokenizer, rows: TrainingSet, max_tokens: int) -> TokenisedSet:
+    """Token ids by the tokenizer that inference uses, so that both see the same input."""
+    encoded = tokenizer.encode(rows.texts, rows.pairs, max_tokens=max_tokens)
+    return TokenisedSet(
+        ids=[list(row.ids) for row in encoded], type_ids=[list(row.type_ids) for row in encoded]
+    )
+
+
+def collate(
+    model: Any, rows: TokenisedSet, indexes: Sequence[int] | npt.NDArray[np.int64]
+) -> dict[str, torch.Tensor]:
+    """Pad these rows to their longest: keyword arguments for a transformers model."""
+    longest = int(rows.lengths[indexes].max())
+    shape = (len(indexes), longest)
+    ids = torch.full(shape, int(model.config.pad_token_id or 0), dtype=torch.long)
+    mask = torch.zeros(shape, dtype=torch.long)
+    types = torch.zeros(shape, dtype=torch.long)
+    for place, index in enumerate(indexes):
+        length = int(rows.lengths[index])
+        ids[place, :length] = torch.tensor(rows.ids[index])
+        types[place, :length] = torch.tensor(rows.type_ids[index])
+        mask[place, :length] = 1
+    batch = {"input_ids": ids, "attention_mask": mask}
+    if takes_types(model):
+        batch["token_type_ids"] = types
+    return batch
+
+
+def takes_types(model: Any) -> bool:
+    """Whether the model has a token-type table with something in it (RoBERTa's has one row)."""
+    accepts = "token_type_ids" in inspect.signature(model.forward).parameters
+    return accepts and int(getattr(model.config, "type_vocab_size", 0) or 0) > 1
+
+
+def bucketed_batches(
+    lengths: npt.NDArray[np.int64], batch_size: int, generator: np.random.Generator
+) -> Iterator[npt.NDArray[np.int64]]:
+    """One epoch of batches of rows of like length, in random order.
+
+    Rows are shuffled, cut into pools of 50 batches, sorted by length within a pool and cut again:
+    little padding, and yet no two epochs alike.
+    """
+    order = generator.permutation(len(lengths))
+    pool = 50 * batch_size
+    batches: list[npt.NDArray[np.int64]] = []
+    for start in range(0, len(order), pool):
+        chunk = order[start : start + pool]
+        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        batches += [chunk[at : at + batch_size] for at in range(0, len(chunk), batch_size)]
+    for index in generator.permutation(len(batches)):
+        yield batches[index]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw from `seed` inside the block and leave the caller's random state as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionProbe:
+    """Seconds of one forward and backward pass in each precision, and the faster of the two."""
+
+    fp32_s: float
+    bf16_s: float
+    chosen: ChosenPrecision
+
+
+def probe_precision(
+    model: Any, rows: TokenisedSet, batch_size: int, *, rounds: int = 3, seed: int = 0
+) -> PrecisionProbe:
+    """Time both precisions, interleaved, on one typical batch; the weights stay as they are.
+
+    bf16 is chosen only where it is at least a tenth faster: CPUs without bf16 dot products emulate
+    it slowly.
+    """
+    order = np.argsort(rows.lengths, kind="stable")
+    middle = max(0, len(order) // 2 - batch_size // 2)
+    batch = collate(model, rows, order[middle : middle + batch_size])
+    seconds: dict[ChosenPrecision, list[float]] = {"fp32": [], "bf16": []}
+    was_training = model.training
+    model.train()
+    with seeded(seed):
+        for _ in range(rounds + 1):
+            for precision in seconds:
+                start = time.perf_counter()
+                backward(forward(model, batch, precision).square().mean())
+                seconds[precision].append(time.perf_counter() - start)
+                model.zero_grad(set_to_none=True)
+    model.train(was_training)
+    # the first round pays for memory and kernel selection
+    fp32_s, bf16_s = (float(np.median(times[1:])) for times in seconds.values())
+    return PrecisionProbe(
+        fp32_s=fp32_s, bf16_s=bf16_s, chosen="bf16" if bf16_s < 0.9 * fp32_s else "fp32"
+    )
+
+
+def forward(model: Any, batch: dict[str, torch.Tensor], precision: ChosenPrecision) -> torch.Tensor:
+    """Logits [b, L] in float32."""
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+        logits: torch.Tensor = model(**batch).logits
+    return logits.float()
+
+
+def backward(loss: torch.Tensor) -> None:
+    """Gradients of a scalar loss."""
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def predict(
+    model: Any,
+    rows: TokenisedSet,
+    *,
+    precision: ChosenPrecision = "fp32",
+    batch_tokens: int = 4096,
+    description: str = "scoring",
+) -> npt.NDArray[np.float32]:
+    """Logits [N, L] of every row, in the given order; batches hold rows of like length."""
+    order = np.argsort(-rows.lengths, kind="stable")
+    logits = np.zeros((len(rows), int(model.config.num_labels)), dtype=np.float32)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), progress.bar(description, len(rows)) as shown:
+        start = 0
+        while start < len(order):
+            # the first row is the longest of those left, so it sets the padded width
+            count = max(1, batch_tokens // int(rows.lengths[order[start]]))
+            indexes = order[start : start + count]
+            logits[indexes] = forward(model, collate(model, rows, indexes), precision).numpy()
+            start += count
+            shown.advance(len(indexes))
+    model.train(was_training)
+    return logits
+
+
+def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
+    """Biases and layer norms are vectors and are not decayed; matrices are."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
+def rate_at(progress_share: float, warmup_share: float) -> float:
+    """Factor on the learning rate: up linearly through the warm-up, then down linearly to 0."""
+    if progress_share < warmup_share:
+        return progress_share / warmup_share
+    return max(0.0, (1.0 - progress_share) / (1.0 - warmup_share))
+
+
+def run(
+    model: Any, rows: TokenisedSet, loss: Loss, config: TrainingConfig, description: str
+) -> TrainingReport:
+    """Train the model in place.
+
+    Raises:
+        TrainingError: no rows, or a loss or gradient that is not finite; the message names the
+            step and the rows of the batch.
+    """
+    if len(rows) == 0:
+        raise TrainingError(f"{description}: there is nothing to train on")
+    per_epoch = math.ceil(len(rows) / config.batch_size)
+    planned = max(1, round(config.epochs * per_epoch))
+    started = time.perf_counter()
+    if config.precision == "auto":
+        precision = probe_precision(model, rows, config.batch_size, seed=config.seed).chosen
+    else:
+        precision = config.precision
+    optimiser = torch.optim.AdamW(
+        parameter_groups(model, config.weight_decay), lr=config.learning_rate, fused=True
+    )
+    generator = np.random.default_rng(config.seed)
+    losses: list[float] = []
+    rows_seen = tokens_seen = 0
+    was_training = model.training
+    model.train()
+
+    def share_done() -> float:
+        # the middle of the coming step, so that neither the first nor the last one is wasted
+        by_steps = (len(losses) + 0.5) / planned
+        if config.max_seconds is None:
+            return by_steps
+        return max(by_steps, (time.perf_counter() - started) / config.max_seconds)
+
+    with seeded(config.seed), progress.bar(description, planned) as shown:
+        epoch = 0
+        batches: Iterator[npt.NDArray[np.int64]] = iter(())
+        while len(losses) < planned and (share := share_done()) < 1.0:
+            indexes = next(batches, None)
+            if indexes is None:
+                epoch += 1
+                batches = bucketed_batches(rows.lengths, config.batch_size, generator)
+                indexes = next(batches)
+            for group in optimiser.param_groups:
+                group["lr"] = config.learning_rate * rate_at(share, config.warmup_share)
+            value = loss(forward(model, collate(model, rows, indexes), precision), indexes)
+            backward(value)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
+            if not (math.isfinite(value.item()) and math.isfinite(norm.item())):
+                raise TrainingError(
+                    f"{description}: loss {value.item()} and gradient norm {norm.item()} at step "
+                    f"{len(losses) + 1} of {planned} (epoch {epoch}), on the batch of rows "
+                    f"{sorted(int(index) for index in indexes)}; look at these rows, or lower the "
+                    f"learning rate ({config.learning_rate:g})"
+                )
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses.append(value.item())
+            rows_seen += len(indexes)
+            tokens_seen += int(rows.lengths[indexes].sum())
+            shown.advance(1, note=f"loss {np.mean(losses[-50:]):.4f}")
+    model.train(was_training)
+    tenth = max(1, len(losses) // 10)
+    return TrainingReport(
+        steps=len(losses),
+        planned_steps=planned,
+        rows_seen=rows_seen,
+        tokens_seen=tokens_seen,
+        seconds=time.perf_counter() - started,
+        precision=precision,
+        first_loss=float(np.mean(losses[:tenth])),
+        last_loss=float(np.mean(losses[-tenth:])),
+        stopped_by="steps" if len(losses) >= planned else "seconds",
+    )
