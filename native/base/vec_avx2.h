@@ -1,0 +1,50 @@
+// 8 floats in a register, for files built with AVX2 and FMA flags. Same names as vec_avx512.h.
+#ifndef LIMBECK_BASE_VEC_AVX2_H_
+#define LIMBECK_BASE_VEC_AVX2_H_
+
+#include <immintrin.h>
+
+#include "base/types.h"
+
+namespace limbeck {
+namespace {
+
+constexpr int kWidth = 8;
+using Vec = __m256;
+using IntVec = __m256i;
+
+inline Vec Load(const float* p) { return _mm256_loadu_ps(p); }
+inline void Store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
+inline Vec Set(float x) { return _mm256_set1_ps(x); }
+inline Vec Zero() { return _mm256_setzero_ps(); }
+inline Vec Add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+inline Vec Sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+inline Vec Mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+inline Vec Div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+inline Vec Fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+inline Vec Sqrt(Vec a) { return _mm256_sqrt_ps(a); }
+inline Vec Min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+inline Vec Max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+inline Vec Round(Vec a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+inline IntVec LoadInt(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+inline void StoreInt(int32_t* p, IntVec v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+inline IntVec SetInt(int32_t x) { return _mm256_set1_epi32(x); }
+inline IntVec AddInt(IntVec a, IntVec b) { return _mm256_add_epi32(a, b); }
+inline IntVec SubInt(IntVec a, IntVec b) { return _mm256_sub_epi32(a, b); }
+inline IntVec MulInt(IntVec a, IntVec b) { return _mm256_mullo_epi32(a, b); }
+inline IntVec MinInt(IntVec a, IntVec b) { return _mm256_min_epi32(a, b); }
+inline IntVec MaxInt(IntVec a, IntVec b) { return _mm256_max_epi32(a, b); }
+inline IntVec OrInt(IntVec a, IntVec b) { return _mm256_or_si256(a, b); }
+template <int kBits>
+inline IntVec ShiftLeft(IntVec a) {
+  return _mm256_slli_epi32(a, kBits);
+}
+inline Vec ToFloat(IntVec a) { return _mm256_cvtepi32_ps(a); }
+inline IntVec ToInt(Vec a) { return _mm256_cvtps_epi32(a); }
+inline Vec AsFloat(IntVec a) { return _mm256_castsi256_ps(a); }
+
+}  // namespace
+}  // namespace limbeck
+
+#endif  // LIMBECK_BASE_VEC_AVX2_H_

@@ -1,0 +1,78 @@
+#include "bind/limbeck.h"
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "model/model.h"
+
+// The opaque type of the header.
+struct LimbeckModel {
+  limbeck::Model model;
+};
+
+namespace {
+
+void CopyText(const std::string& text, char* to, int64_t size) {
+  if (to == nullptr || size <= 0) return;
+  const size_t count = std::min(text.size(), static_cast<size_t>(size - 1));
+  std::memcpy(to, text.data(), count);
+  to[count] = '\0';
+}
+
+// Calls `work`; 0 when it returns, 1 with a message when it throws.
+template <typename Work>
+int32_t Guard(char* error, int32_t error_size, Work work) {
+  try {
+    work();
+    return 0;
+  } catch (const std::bad_alloc&) {
+    CopyText("out of memory", error, error_size);
+  } catch (const std::exception& exception) {
+    CopyText(exception.what(), error, error_size);
+  }
+  return 1;
+}
+
+}  // namespace
+
+int32_t limbeck_abi_version(void) { return LIMBECK_ABI_VERSION; }
+
+void limbeck_isas(char* names, int32_t names_size) {
+  std::string text;
+  for (limbeck::Isa isa : limbeck::AvailableIsas()) text += (text.empty() ? "" : ",") + std::string(limbeck::IsaName(isa));
+  CopyText(text, names, names_size);
+}
+
+int32_t limbeck_available_cpus(void) { return limbeck::AvailableCpus(); }
+
+int32_t limbeck_model_create(const LimbeckModelSpec* spec, const LimbeckTensor* tensors, int32_t tensor_count,
+                             const char* isa, int32_t threads, LimbeckModel** model, char* error, int32_t error_size) {
+  return Guard(error, error_size, [&] {
+    if (spec->abi_version != LIMBECK_ABI_VERSION) throw limbeck::Error("the caller and the library differ in version");
+    if (threads < 1 || threads > 1024) throw limbeck::Error("threads must be in 1 .. 1024");
+    const limbeck::Isa chosen = limbeck::ChooseIsa(isa == nullptr ? "" : isa);
+    *model = new LimbeckModel{limbeck::Model(*spec, tensors, tensor_count, chosen, threads)};
+  });
+}
+
+void limbeck_model_destroy(LimbeckModel* model) { delete model; }
+
+int32_t limbeck_model_forward(LimbeckModel* model, const int32_t* ids, const int32_t* type_ids,
+                              const int32_t* cu_seqlens, int32_t sequences, int32_t output, float* out,
+                              int64_t out_size, char* error, int32_t error_size) {
+  return Guard(error, error_size,
+               [&] { model->model.Forward(ids, type_ids, cu_seqlens, sequences, output, out, out_size); });
+}
+
+int64_t limbeck_model_describe(LimbeckModel* model, char* json, int64_t json_size) {
+  std::string text;
+  if (Guard(nullptr, 0, [&] { text = model->model.Describe(); }) != 0) return -1;
+  CopyText(text, json, json_size);
+  return static_cast<int64_t>(text.size());
+}

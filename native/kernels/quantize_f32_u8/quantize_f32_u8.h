@@ -1,0 +1,33 @@
+// One float panel -> u8 quads with a scale and a zero point per token: x = scale * (q - zero).
+//
+//   inverse = 255 / (high - low), scale = (high - low) * (1 / 255), zero = round(-low * inverse)
+//   q = clamp(round(x * inverse) + zero, 0, 255)
+//
+// with low <= 0 <= high, rounding half to even; a lane that is all zero gets scale 1, zero point 0.
+// The same rule in numpy: limbeck/engine/quantization.py.
+#ifndef LIMBECK_KERNELS_QUANTIZE_F32_U8_H_
+#define LIMBECK_KERNELS_QUANTIZE_F32_U8_H_
+
+#include "base/types.h"
+
+namespace limbeck {
+
+struct QuantizeArgs {
+  const float* x;     // [rows][16]
+  const float* low;   // [16] the range, taken as given; both null: find it first
+  const float* high;  // [16]
+  uint8_t* q;         // [(rows + 3) / 4][16][4]; inputs beyond `rows` become 0
+  float* scale;       // [16]
+  int32_t* zero;      // [16]
+  int64_t rows;
+};
+
+using QuantizeFn = void (*)(const QuantizeArgs& args);
+
+#define LIMBECK_KERNEL(function, isa) void function(const QuantizeArgs& args);
+#include "kernels/quantize_f32_u8/list.inc"
+#undef LIMBECK_KERNEL
+
+}  // namespace limbeck
+
+#endif  // LIMBECK_KERNELS_QUANTIZE_F32_U8_H_

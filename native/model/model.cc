@@ -1,0 +1,200 @@
+#include "model/model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sstream>
+#include <string>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "model/forward.h"
+
+namespace limbeck {
+namespace {
+
+std::string LayerName(int64_t layer) { return "layers." + std::to_string(layer) + "."; }
+
+std::vector<MatrixView> QkvMatrices(const Weights& weights, int64_t layer) {
+  const std::string prefix = LayerName(layer) + "attention.";
+  return {weights.Matrix(prefix + "query"), weights.Matrix(prefix + "key"), weights.Matrix(prefix + "value")};
+}
+
+void CheckSpec(const LimbeckModelSpec& spec) {
+  constexpr int32_t kLargest = 1 << 24;  // sizes stay far from where products of two would overflow int64
+  const int32_t sizes[] = {spec.layers, spec.hidden, spec.heads, spec.ffn, spec.vocab, spec.positions};
+  for (int32_t size : sizes) {
+    if (size < 1 || size >= kLargest) throw Error("the model's spec holds a size outside 1 .. 2^24 - 1");
+  }
+  if (spec.types < 0 || spec.types >= kLargest) throw Error("the number of token types is outside 0 .. 2^24 - 1");
+  if (spec.labels < 0 || spec.labels >= kLargest) throw Error("the number of labels is outside 0 .. 2^24 - 1");
+  if (spec.hidden % spec.heads != 0) throw Error("the hidden size does not divide into the attention heads");
+  if (spec.precision != LIMBECK_FP32 && spec.precision != LIMBECK_INT8) throw Error("unknown precision");
+  if (spec.activation < LIMBECK_GELU || spec.activation > LIMBECK_IDENTITY) throw Error("unknown activation");
+  if (spec.position_mode != LIMBECK_ABSOLUTE && spec.position_mode != LIMBECK_AFTER_PADDING) {
+    throw Error("unknown position mode");
+  }
+  if (spec.head_kind < LIMBECK_HEAD_NONE || spec.head_kind > LIMBECK_HEAD_TOKEN) throw Error("unknown head");
+  if (spec.head_kind != LIMBECK_HEAD_NONE && spec.labels < 1) throw Error("a head needs at least one label");
+  if (spec.head_dense > LIMBECK_IDENTITY) throw Error("unknown activation of the head");
+}
+
+// Slab bytes for everything that CopyNorm, CopyFloats and Linear::Pack take.
+size_t SlabBytes(const LimbeckModelSpec& spec, const Weights& weights) {
+  const size_t vector = Slab::Need<float>(spec.hidden);
+  size_t bytes = 2 * vector;  // the norm of the embeddings
+  bytes += Slab::Need<float>(int64_t{spec.positions} * spec.hidden);
+  if (spec.types > 0) bytes += Slab::Need<float>(int64_t{spec.types} * spec.hidden);
+  if (weights.Find("embeddings.word").dtype == LIMBECK_S8) bytes += Slab::Need<float>(spec.vocab);
+  for (int64_t i = 0; i < spec.layers; ++i) {
+    bytes += Linear::PackedBytes(QkvMatrices(weights, i));
+    bytes += Linear::PackedBytes({weights.Matrix(LayerName(i) + "attention.output")});
+    bytes += Linear::PackedBytes({weights.Matrix(LayerName(i) + "ffn.in")});
+    bytes += Linear::PackedBytes({weights.Matrix(LayerName(i) + "ffn.out")});
+    bytes += 4 * vector;
+  }
+  if (spec.head_kind != LIMBECK_HEAD_NONE) {
+    if (spec.head_dense >= 0) bytes += Linear::PackedBytes({weights.Matrix("head.dense")});
+    bytes += Linear::PackedBytes({weights.Matrix("head.classifier")});
+  }
+  return bytes;
+}
+
+const LimbeckModelSpec& Checked(const LimbeckModelSpec& spec) {
+  CheckSpec(spec);
+  return spec;
+}
+
+}  // namespace
+
+Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t count, Isa isa, int threads)
+    : spec_(Checked(spec)), isa_(isa), kernels_(ChooseKernels(isa)), pool_(threads), barrier_(threads) {
+  const Weights weights(spec_, tensors, count);
+  slab_ = Slab(SlabBytes(spec_, weights));
+
+  const LimbeckTensor& word = weights.Find("embeddings.word");
+  if (word.dtype == LIMBECK_S8) {
+    embeddings_.word_s8 = static_cast<const int8_t*>(word.data);
+    float* scale = slab_.Take<float>(spec_.vocab);
+    std::memcpy(scale, word.scale, sizeof(float) * static_cast<size_t>(spec_.vocab));
+    embeddings_.word_scale = scale;
+  } else {
+    embeddings_.word_f32 = static_cast<const float*>(word.data);
+  }
+  embeddings_.position = CopyFloats(weights, "embeddings.position");
+  if (spec_.types > 0) embeddings_.type = CopyFloats(weights, "embeddings.type");
+  embeddings_.norm = CopyNorm(weights, "embeddings.norm");
+  for (int64_t i = 0; i < spec_.layers; ++i) {
+    const std::string name = LayerName(i);
+    Layer layer;
+    layer.qkv = Linear::Pack(QkvMatrices(weights, i), slab_);
+    layer.output = Linear::Pack({weights.Matrix(name + "attention.output")}, slab_);
+    layer.ffn_in = Linear::Pack({weights.Matrix(name + "ffn.in")}, slab_);
+    layer.ffn_out = Linear::Pack({weights.Matrix(name + "ffn.out")}, slab_);
+    layer.attention_norm = CopyNorm(weights, name + "attention.norm");
+    layer.ffn_norm = CopyNorm(weights, name + "ffn.norm");
+    layers_.push_back(layer);
+  }
+  if (spec_.head_kind != LIMBECK_HEAD_NONE) {
+    if (spec_.head_dense >= 0) head_dense_ = Linear::Pack({weights.Matrix("head.dense")}, slab_);
+    classifier_ = Linear::Pack({weights.Matrix("head.classifier")}, slab_);
+  }
+}
+
+const float* Model::CopyFloats(const Weights& weights, const std::string& name) {
+  const LimbeckTensor& tensor = weights.Find(name);
+  const int64_t count = tensor.rank == 2 ? tensor.shape[0] * tensor.shape[1] : tensor.shape[0];
+  float* copy = slab_.Take<float>(count);
+  std::memcpy(copy, tensor.data, sizeof(float) * static_cast<size_t>(count));
+  return copy;
+}
+
+Norm Model::CopyNorm(const Weights& weights, const std::string& prefix) {
+  return {CopyFloats(weights, prefix + ".gain"), CopyFloats(weights, prefix + ".bias")};
+}
+
+int64_t Model::OutputSize(int32_t output, int64_t tokens, int64_t sequences) const {
+  switch (output) {
+    case LIMBECK_LOGITS:
+      if (spec_.head_kind == LIMBECK_HEAD_NONE) throw Error("this model has no head, so it gives no logits");
+      return (spec_.head_kind == LIMBECK_HEAD_TOKEN ? tokens : sequences) * spec_.labels;
+    case LIMBECK_HIDDEN:
+      return tokens * spec_.hidden;
+    case LIMBECK_POOLED_MEAN:
+    case LIMBECK_POOLED_CLS:
+    case LIMBECK_POOLED_MAX:
+      return sequences * spec_.hidden;
+    default:
+      throw Error("unknown output");
+  }
+}
+
+void Model::CheckBatch(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens,
+                       int32_t sequences) const {
+  const int32_t longest =
+      spec_.position_mode == LIMBECK_AFTER_PADDING ? spec_.positions - spec_.pad_id - 1 : spec_.positions;
+  if (cu_seqlens[0] != 0) throw Error("cu_seqlens must start with 0");
+  for (int32_t b = 0; b < sequences; ++b) {
+    const int64_t length = int64_t{cu_seqlens[b + 1]} - cu_seqlens[b];
+    if (length < 1) throw Error("sequence " + std::to_string(b) + " has no tokens");
+    if (length > longest) {
+      throw Error("sequence " + std::to_string(b) + " has " + std::to_string(length) +
+                  " tokens; the model's positions end at " + std::to_string(longest));
+    }
+  }
+  for (int32_t t = 0; t < cu_seqlens[sequences]; ++t) {
+    if (ids[t] < 0 || ids[t] >= spec_.vocab) {
+      throw Error("token id " + std::to_string(ids[t]) + " is outside the vocabulary of " + std::to_string(spec_.vocab));
+    }
+    if (type_ids != nullptr && (type_ids[t] < 0 || type_ids[t] >= std::max(spec_.types, 1))) {
+      throw Error("token type " + std::to_string(type_ids[t]) + " is outside 0 .. " +
+                  std::to_string(std::max(spec_.types, 1) - 1));
+    }
+  }
+}
+
+void Model::Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences,
+                    int32_t output, float* out, int64_t out_size) {
+  if (sequences < 0) throw Error("the number of sequences is negative");
+  const int64_t tokens = sequences == 0 ? 0 : cu_seqlens[sequences];
+  if (sequences > 0) CheckBatch(ids, type_ids, cu_seqlens, sequences);
+  if (OutputSize(output, tokens, sequences) != out_size) throw Error("the output buffer has the wrong size");
+  if (sequences == 0) return;
+  int64_t longest = 0;
+  for (int32_t b = 0; b < sequences; ++b) longest = std::max<int64_t>(longest, cu_seqlens[b + 1] - cu_seqlens[b]);
+
+  const std::lock_guard<std::mutex> lock(mutex_);
+  workspace_.Plan(spec_, tokens, sequences, longest, pool_.threads());
+  ForwardPass pass(*this, {ids, type_ids, cu_seqlens, sequences, tokens}, output, out);
+  pool_.Run([&pass](int thread) { pass.Run(thread); });
+}
+
+std::string Model::Describe() {
+  std::ostringstream json;
+  json << "{\"isa\": \"" << IsaName(isa_) << "\", \"threads\": " << pool_.threads() << ", \"precision\": \""
+       << (spec_.precision == LIMBECK_INT8 ? "int8" : "fp32") << "\", \"layers\": [";
+  bool first = true;
+  const auto row = [&](const std::string& name, const Linear& linear) {
+    json << (first ? "" : ", ") << "{\"name\": \"" << name << "\", \"kernel\": \""
+         << (linear.is_int8() ? kernels_.gemm_u8s8.name : kernels_.gemm_f32.name) << "\", \"shape\": [" << linear.rows()
+         << ", " << linear.cols() << "], \"packed_bytes\": " << linear.packed_bytes() << "}";
+    first = false;
+  };
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    const std::string name = LayerName(static_cast<int64_t>(i));
+    row(name + "attention.qkv", layers_[i].qkv);
+    row(name + "attention.output", layers_[i].output);
+    row(name + "ffn.in", layers_[i].ffn_in);
+    row(name + "ffn.out", layers_[i].ffn_out);
+  }
+  if (spec_.head_kind != LIMBECK_HEAD_NONE) {
+    if (spec_.head_dense >= 0) row("head.dense", head_dense_);
+    row("head.classifier", classifier_);
+  }
+  const std::lock_guard<std::mutex> lock(mutex_);
+  json << "], \"attention\": \"" << kernels_.attention.name << "\", \"layer_norm\": \"" << kernels_.layer_norm.name
+       << "\", \"quantize\": \"" << kernels_.quantize.name << "\", \"weights_bytes\": " << slab_.size()
+       << ", \"arena_bytes\": " << workspace_.size_bytes() << "}";
+  return json.str();
+}
+
+}  // namespace limbeck

@@ -1,0 +1,83 @@
+// A loaded encoder: packed layers, and everything that one forward pass needs.
+//
+// In: spec and checked weights, then packed batches. Out: float32 logits, hidden states or pooled vectors.
+// Neighbours: ops/ and kernels/ compute, bind/ calls.
+#ifndef LIMBECK_MODEL_MODEL_H_
+#define LIMBECK_MODEL_MODEL_H_
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/pool.h"
+#include "base/slab.h"
+#include "bind/limbeck.h"
+#include "kernels/kernels.h"
+#include "model/weights.h"
+#include "model/workspace.h"
+#include "ops/linear.h"
+
+namespace limbeck {
+
+struct Norm {
+  const float* gain = nullptr;
+  const float* bias = nullptr;
+};
+
+struct Layer {
+  Linear qkv;  // query, key and value stacked: [3C, C]
+  Linear output;
+  Linear ffn_in;
+  Linear ffn_out;
+  Norm attention_norm;
+  Norm ffn_norm;
+};
+
+struct Embeddings {
+  const float* word_f32 = nullptr;  // [V, C], the caller's memory
+  const int8_t* word_s8 = nullptr;  // [V, C], the caller's memory
+  const float* word_scale = nullptr;
+  const float* position = nullptr;
+  const float* type = nullptr;  // null: no token types
+  Norm norm;
+};
+
+class Model {
+ public:
+  Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t count, Isa isa, int threads);
+
+  const LimbeckModelSpec& spec() const { return spec_; }
+
+  // Throws Error on ids out of range, sequences too long, wrong sizes. Callers from several threads take turns.
+  void Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences,
+               int32_t output, float* out, int64_t out_size);
+
+  std::string Describe();
+
+ private:
+  friend class ForwardPass;
+
+  Norm CopyNorm(const Weights& weights, const std::string& prefix);
+  const float* CopyFloats(const Weights& weights, const std::string& name);
+  int64_t OutputSize(int32_t output, int64_t tokens, int64_t sequences) const;
+  void CheckBatch(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences) const;
+
+  const LimbeckModelSpec spec_;
+  const Isa isa_;
+  const Kernels kernels_;
+  Slab slab_;  // packed weights and every float vector
+  Embeddings embeddings_;
+  std::vector<Layer> layers_;
+  Linear head_dense_;
+  Linear classifier_;
+  Pool pool_;
+  Barrier barrier_;
+  Workspace workspace_;
+  std::mutex mutex_;
+};
+
+}  // namespace limbeck
+
+#endif  // LIMBECK_MODEL_MODEL_H_
