@@ -8,9 +8,18 @@ from __future__ import annotations
 
 from limbeck.measure.machine import Machine, commit, machine, versions
 from limbeck.measure.rows import Row, append_row, append_rows, latest_run, new_run, read_rows
-from limbeck.measure.timing import Ratio, Timing, interleave, interleave_blocks, percentile, ratio
+from limbeck.measure.timing import (
+    Block,
+    Ratio,
+    Timing,
+    interleave,
+    interleave_blocks,
+    percentile,
+    ratio,
+)
 
 __all__ = [
+    "Block",
     "Machine",
     "Ratio",
     "Row",

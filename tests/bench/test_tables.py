@@ -1,0 +1,89 @@
+"""Tables come from rows, from the latest run alone, and a stale one is noticed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limbeck import measure
+from limbeck.bench import tables
+
+README = "before\n<!-- rows:engine -->\nold\n<!-- /rows -->\nafter\n"
+
+
+def row(subject: str, value: float, *, run: str = "r1", **extra: float) -> measure.Row:
+    return measure.Row(
+        run=run,
+        benchmark="engine",
+        subject=subject,
+        workload={"model": "m", "batch": 1, "tokens": 128},
+        unit="ms",
+        value=value,
+        low=value - 1,
+        high=value + 1,
+        repeats=3,
+        threads=2,
+        isa="avx2" if subject.startswith("limbeck") else "",
+        extra={"error_logits": 0.01, **extra},
+        versions={"limbeck": "0.1.0"},
+        commit="c0ffee",
+    )
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    file = tmp_path / "results" / "engine.jsonl"
+    speed = {"speed": 1.52, "speed_low": 1.41, "speed_high": 1.63}
+    measure.append_rows(file, [row("limbeck int8", 99.0, run="old")])
+    measure.append_rows(file, [row("limbeck int8", 7.25, **speed), row("onnxruntime int8", 11.5)])
+    return file.parent
+
+
+def test_table_shows_the_latest_run(results: Path) -> None:
+    filled = tables.fill(README, results)
+    assert filled.startswith("before\n<!-- rows:engine -->\n")
+    assert filled.endswith("<!-- /rows -->\nafter\n")
+    assert "old" not in filled
+    assert "99.0" not in filled
+    assert "| 1 x 128 | 2 | 7.2 (6.2–8.2) | 11.5 (10.5–12.5) | **1.52** (1.41–1.63) |" in filled
+    for fact in ("limbeck int8 1.0e-02", "avx2", "c0ffee", "limbeck 0.1.0"):
+        assert fact in filled
+    assert tables.fill(filled, results) == filled
+
+
+def test_columns_and_cells_agree(results: Path) -> None:
+    lines = [line for line in tables.fill(README, results).splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_check_notices_a_stale_table_and_writes_nothing(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = results.parent / "README.md"
+    readme.write_text(README, encoding="utf-8")
+    command = [str(readme), "--results", str(results)]
+    assert tables.main([*command, "--check"]) == 1
+    assert "make tables" in capsys.readouterr().err
+    assert readme.read_text(encoding="utf-8") == README
+    assert tables.main(command) == 0
+    assert tables.main([*command, "--check"]) == 0
+    measure.append_row(results / "engine.jsonl", row("limbeck int8", 5.0, run="newer"))
+    assert tables.main([*command, "--check"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<!-- rows:nonsense -->\n<!-- /rows -->\n", "no table 'nonsense'"),
+        ("<!-- rows:engine -->\n", "lacks its"),
+        ("<!-- rows:startup -->\n<!-- /rows -->\n", "make bench"),
+    ],
+)
+def test_markers_that_cannot_be_filled_are_errors(
+    results: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = results.parent / "README.md"
+    readme.write_text(text, encoding="utf-8")
+    assert tables.main([str(readme), "--results", str(results)]) == 1
+    assert said in capsys.readouterr().err
