@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <sstream>
+#include <cstdio>
+#include <cstdlib>
 
 #include "base/error.h"
 
@@ -33,24 +33,31 @@ bool Supports(Isa isa) {
   return false;
 }
 
+// A small file as text; empty where there is none. No iostreams: with libstdc++ linked in statically, beside the
+// shared one that other extension modules load, their number formatting fails without a word.
+std::string ReadText(const std::string& path) {
+  std::string text;
+  std::FILE* file = std::fopen(path.c_str(), "re");
+  if (file == nullptr) return text;
+  char buffer[4096];
+  for (size_t count; (count = std::fread(buffer, 1, sizeof(buffer), file)) > 0;) text.append(buffer, count);
+  std::fclose(file);
+  return text;
+}
+
 // CPUs' worth of time that a quota file allows, or 0 where it sets no limit or does not exist.
 double ReadQuotaV2(const std::string& path) {
-  std::ifstream file(path);
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || period <= 0) return 0;
-  std::istringstream text(quota);
-  double value = 0;
-  return (text >> value) ? value / period : 0;
+  const std::string text = ReadText(path);  // "max 100000" or "150000 100000"
+  char* rest = nullptr;
+  const double quota = std::strtod(text.c_str(), &rest);
+  const double period = std::strtod(rest, nullptr);
+  return quota > 0 && period > 0 ? quota / period : 0;
 }
 
 double ReadQuotaV1(const std::string& directory) {
-  std::ifstream quota_file(directory + "/cpu.cfs_quota_us");
-  std::ifstream period_file(directory + "/cpu.cfs_period_us");
-  double quota = 0;
-  double period = 0;
-  if (!(quota_file >> quota) || !(period_file >> period) || quota <= 0 || period <= 0) return 0;
-  return quota / period;
+  const double quota = std::strtod(ReadText(directory + "/cpu.cfs_quota_us").c_str(), nullptr);
+  const double period = std::strtod(ReadText(directory + "/cpu.cfs_period_us").c_str(), nullptr);
+  return quota > 0 && period > 0 ? quota / period : 0;
 }
 
 // The tightest quota on the way from this process's control group up to the root; 0: none.
@@ -59,9 +66,11 @@ double CgroupQuota() {
   const auto note = [&tightest](double cpus) {
     if (cpus > 0 && (tightest == 0 || cpus < tightest)) tightest = cpus;
   };
-  std::ifstream groups("/proc/self/cgroup");
-  std::string line;
-  while (std::getline(groups, line)) {
+  const std::string groups = ReadText("/proc/self/cgroup");
+  for (size_t start = 0; start < groups.size();) {
+    const size_t end = std::min(groups.find('\n', start), groups.size());
+    const std::string line = groups.substr(start, end - start);
+    start = end + 1;
     const size_t first = line.find(':');
     const size_t second = first == std::string::npos ? first : line.find(':', first + 1);
     if (second == std::string::npos) continue;
@@ -108,7 +117,8 @@ Isa ChooseIsa(const std::string& name) {
     if (name == IsaName(isa)) return isa;
     choices += (choices.empty() ? "" : ", ") + std::string(IsaName(isa));
   }
-  const bool known = std::any_of(std::begin(kBestFirst), std::end(kBestFirst), [&name](Isa isa) { return name == IsaName(isa); });
+  const bool known =
+      std::any_of(std::begin(kBestFirst), std::end(kBestFirst), [&name](Isa isa) { return name == IsaName(isa); });
   throw Error("instruction set '" + name + (known ? "' is not available on this CPU" : "' is not known") +
               "; available here: " + choices);
 }

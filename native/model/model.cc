@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <sstream>
 #include <string>
 
 #include "base/cpu.h"
@@ -143,7 +142,8 @@ void Model::CheckBatch(const int32_t* ids, const int32_t* type_ids, const int32_
   }
   for (int32_t t = 0; t < cu_seqlens[sequences]; ++t) {
     if (ids[t] < 0 || ids[t] >= spec_.vocab) {
-      throw Error("token id " + std::to_string(ids[t]) + " is outside the vocabulary of " + std::to_string(spec_.vocab));
+      throw Error("token id " + std::to_string(ids[t]) + " is outside the vocabulary of " +
+                  std::to_string(spec_.vocab));
     }
     if (type_ids != nullptr && (type_ids[t] < 0 || type_ids[t] >= std::max(spec_.types, 1))) {
       throw Error("token type " + std::to_string(type_ids[t]) + " is outside 0 .. " +
@@ -169,14 +169,17 @@ void Model::Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* 
 }
 
 std::string Model::Describe() {
-  std::ostringstream json;
-  json << "{\"isa\": \"" << IsaName(isa_) << "\", \"threads\": " << pool_.threads() << ", \"precision\": \""
-       << (spec_.precision == LIMBECK_INT8 ? "int8" : "fp32") << "\", \"layers\": [";
+  // No iostreams: see ReadText in base/cpu.cc.
+  const auto text = [](const std::string& value) { return "\"" + value + "\""; };
+  std::string json = "{\"isa\": " + text(IsaName(isa_)) + ", \"threads\": " + std::to_string(pool_.threads()) +
+                     ", \"precision\": " + text(spec_.precision == LIMBECK_INT8 ? "int8" : "fp32") +
+                     ", \"layers\": [";
   bool first = true;
   const auto row = [&](const std::string& name, const Linear& linear) {
-    json << (first ? "" : ", ") << "{\"name\": \"" << name << "\", \"kernel\": \""
-         << (linear.is_int8() ? kernels_.gemm_u8s8.name : kernels_.gemm_f32.name) << "\", \"shape\": [" << linear.rows()
-         << ", " << linear.cols() << "], \"packed_bytes\": " << linear.packed_bytes() << "}";
+    const std::string kernel = linear.is_int8() ? kernels_.gemm_u8s8.name : kernels_.gemm_f32.name;
+    json += (first ? "{\"name\": " : ", {\"name\": ") + text(name) + ", \"kernel\": " + text(kernel) +
+            ", \"shape\": [" + std::to_string(linear.rows()) + ", " + std::to_string(linear.cols()) +
+            "], \"packed_bytes\": " + std::to_string(linear.packed_bytes()) + "}";
     first = false;
   };
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -191,10 +194,10 @@ std::string Model::Describe() {
     row("head.classifier", classifier_);
   }
   const std::lock_guard<std::mutex> lock(mutex_);
-  json << "], \"attention\": \"" << kernels_.attention.name << "\", \"layer_norm\": \"" << kernels_.layer_norm.name
-       << "\", \"quantize\": \"" << kernels_.quantize.name << "\", \"weights_bytes\": " << slab_.size()
-       << ", \"arena_bytes\": " << workspace_.size_bytes() << "}";
-  return json.str();
+  json += "], \"attention\": " + text(kernels_.attention.name) + ", \"layer_norm\": " + text(kernels_.layer_norm.name) +
+          ", \"quantize\": " + text(kernels_.quantize.name) + ", \"weights_bytes\": " + std::to_string(slab_.size()) +
+          ", \"arena_bytes\": " + std::to_string(workspace_.size_bytes()) + "}";
+  return json;
 }
 
 }  // namespace limbeck
