@@ -172,8 +172,7 @@ std::string Model::Describe() {
   // No iostreams: see ReadText in base/cpu.cc.
   const auto text = [](const std::string& value) { return "\"" + value + "\""; };
   std::string json = "{\"isa\": " + text(IsaName(isa_)) + ", \"threads\": " + std::to_string(pool_.threads()) +
-                     ", \"precision\": " + text(spec_.precision == LIMBECK_INT8 ? "int8" : "fp32") +
-                     ", \"layers\": [";
+                     ", \"precision\": " + text(spec_.precision == LIMBECK_INT8 ? "int8" : "fp32") + ", \"layers\": [";
   bool first = true;
   const auto row = [&](const std::string& name, const Linear& linear) {
     const std::string kernel = linear.is_int8() ? kernels_.gemm_u8s8.name : kernels_.gemm_f32.name;
