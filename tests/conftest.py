@@ -7,8 +7,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import models
 import pytest
+
+import models
 
 # Two cores at most: the suite must not fight with itself when it runs in parallel.
 os.environ.setdefault("OMP_NUM_THREADS", "2")

@@ -1,0 +1,21 @@
+"""The engine: weights in, float32 answers out, one implementation for packed tokens.
+
+In: a ModelSpec, named weights, packed batches. Out: logits, hidden states or pooled vectors.
+Neighbours: `native/` does the work behind `library`; `reference`, in numpy, defines it; above
+stands `limbeck.runtimes`.
+"""
+
+from __future__ import annotations
+
+from limbeck.engine.engine import Engine
+from limbeck.engine.library import available_cpus, isas
+from limbeck.engine.quantization import convert_weights, dequantize_weights, quantize_weights
+
+__all__ = [
+    "Engine",
+    "available_cpus",
+    "convert_weights",
+    "dequantize_weights",
+    "isas",
+    "quantize_weights",
+]

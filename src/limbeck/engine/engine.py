@@ -1,0 +1,330 @@
+"""A loaded model: packed batches in, float32 arrays out."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import weakref
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from limbeck.batch import PackedBatch
+from limbeck.engine import library
+from limbeck.engine.quantization import convert_weights
+from limbeck.engine.reference import Output
+from limbeck.errors import EngineError, InputError, ModelError
+from limbeck.spec import ModelSpec, Precision, QuantSpec
+from limbeck.tensors import Tensor, Weights, expected_tensors
+
+F32 = npt.NDArray[np.float32]
+
+# More would only fight over the same cores; it also catches a thread count that is a typing error.
+_MAX_THREADS = 1024
+# The library runs these three as one matrix, "qkv".
+_FUSED = ("query", "key", "value")
+_RUNS_DENSE = "runs dense: no sparse kernel in this version"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stored:
+    """How a tensor came, before any conversion; kept so that the tensor itself can go."""
+
+    dtype: str
+    size_bytes: int
+    block: tuple[int, int] | None
+    sparsity: float
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> _Stored:
+        return cls(
+            dtype="int8" if tensor.is_int8 else "fp32",
+            size_bytes=tensor.size_bytes,
+            block=tensor.block,
+            sparsity=tensor.sparsity,
+        )
+
+
+class Engine:
+    """Runs one model. Pure: the same sequence gets the same bits, whatever shares its batch and
+    however many threads run; in int8 on every instruction set as well.
+
+    `forward` may be called from many threads at once.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        weights: Weights,
+        *,
+        precision: Precision,
+        threads: int | None = None,
+        isa: str | None = None,
+    ) -> None:
+        """Pack the weights for this CPU.
+
+        Args:
+            spec: the model; `spec.quant` says how the weights are stored.
+            weights: named tensors, converted where `precision` asks for it. All but the word
+                embeddings are copied.
+            precision: how the encoder's linear layers compute.
+            threads: None for the CPUs that this process may use.
+            isa: a name from `limbeck.engine.isas()`; None for $LIMBECK_ISA, else the best.
+
+        Raises:
+            InputError: a precision or a number of threads that makes no sense.
+            ModelError: weights that do not match the spec, or that cannot be quantised.
+            EngineError: no native library, no such ISA, or the library refuses the model, for
+                example because a weight is not finite.
+        """
+        if precision not in get_args(Precision):
+            raise InputError(
+                f"precision {precision!r} is not supported; "
+                f"supported: {', '.join(get_args(Precision))}"
+            )
+        lib = library.load()
+        self.isa = library.choose_isa(isa)
+        self.threads = _check_threads(threads)
+        self.spec = replace(spec, quant=QuantSpec(precision=precision))
+        self._pid = os.getpid()
+        _check_weights(spec, weights)
+        self._stored = {name: _Stored.of(tensor) for name, tensor in weights.items()}
+        self._stored_bytes = sum(tensor.size_bytes for tensor in weights.values())
+        converted = convert_weights(weights, spec.encoder, precision)
+        # The library reads this one in place.
+        self._word_embeddings = np.ascontiguousarray(converted["embeddings.word"].stored())
+        handle = _create(lib, self.spec, converted, self._word_embeddings, self.isa, self.threads)
+        self._handle = handle
+        # The arrays that the native model reads in place must outlive it, hence the argument.
+        self._finalizer = weakref.finalize(
+            self, _destroy, lib, handle, self._word_embeddings, self._pid
+        )
+
+    @property
+    def precision(self) -> Precision:
+        return self.spec.quant.precision
+
+    def forward(self, batch: PackedBatch, output: Output = "logits") -> F32:
+        """One pass over a packed batch; an empty batch gives an empty array.
+
+        Returns:
+            "logits": [B, L] for a sequence head, [T, L] for a token head. "hidden": [T, C], the
+            last layer. "mean", "cls", "max": [B, C], pooled over each sequence's tokens.
+
+        Raises:
+            InputError: ids, type ids or lengths that the model has no table row for, or an output
+                that it does not have.
+            EngineError: the native engine failed, or this process is a fork of the one that
+                loaded the model.
+        """
+        if output not in library.OUTPUTS:
+            raise InputError(f"output {output!r} is not one of {', '.join(library.OUTPUTS)}")
+        head = self.spec.task.head
+        if output == "logits" and head is None:
+            raise InputError(
+                "this model has no classification head; ask for output='hidden', 'mean', 'cls' "
+                "or 'max'"
+            )
+        if os.getpid() != self._pid:
+            raise EngineError(
+                "the model was loaded before this process was forked, and its threads stayed "
+                "behind; load it in this process, or start processes with 'spawn'"
+            )
+        by_token = output == "hidden" or (
+            output == "logits" and head is not None and head.kind == "token"
+        )
+        if batch.sequences < 0:
+            raise InputError("cu_seqlens must hold at least one number, the 0 at its start")
+        rows = batch.tokens if by_token else batch.sequences
+        width = len(self.spec.task.labels) if output == "logits" else self.spec.encoder.hidden
+        out = np.empty((rows, width), dtype=np.float32)
+        if batch.sequences == 0:
+            return out
+        ids, types, cu_seqlens = self._check_batch(batch)
+        error = library.ErrorText()
+        failed = library.load().limbeck_model_forward(
+            self._handle,
+            ids.ctypes.data,
+            None if types is None else types.ctypes.data,
+            cu_seqlens.ctypes.data,
+            batch.sequences,
+            library.OUTPUTS[output],
+            out.ctypes.data,
+            out.size,
+            error.buffer,
+            error.size,
+        )
+        if failed:
+            raise EngineError(f"the native engine failed: {error}")
+        return out
+
+    def _check_batch(
+        self, batch: PackedBatch
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32] | None, npt.NDArray[np.int32]]:
+        """The three arrays, contiguous int32, with every value inside the model's tables."""
+        encoder = self.spec.encoder
+        cu_seqlens = _int32(batch.cu_seqlens, "cu_seqlens")
+        lengths = np.diff(cu_seqlens)
+        if cu_seqlens[0] != 0 or cu_seqlens[-1] != batch.tokens or int(lengths.min()) < 1:
+            raise InputError(
+                "cu_seqlens must rise from 0 to the number of tokens, by at least 1 a sequence"
+            )
+        if int(lengths.max()) > encoder.max_tokens:
+            at = int(lengths.argmax())
+            raise InputError(
+                f"sequence {at} has {int(lengths[at])} tokens; the model's positions carry "
+                f"{encoder.max_tokens}: truncate it, or read it in windows"
+            )
+        ids = _int32(batch.ids, "ids")
+        _check_range(ids, encoder.vocab, "token id", cu_seqlens)
+        types = None if batch.type_ids is None else _int32(batch.type_ids, "type_ids")
+        if types is None or encoder.types == 0:
+            # DistilBERT has no token types; transformers drops them too.
+            return ids, None, cu_seqlens
+        if types.shape != ids.shape:
+            raise InputError("type_ids must have one value for each token id")
+        _check_range(types, encoder.types, "token type id", cu_seqlens)
+        return ids, types, cu_seqlens
+
+    def describe(self) -> dict[str, Any]:
+        """What runs: isa, threads, precision, bytes, and for each linear layer its kernel, shape,
+        stored number format, block pattern and sparsity, with a note where the kernel is not the
+        one that the weights ask for.
+        """
+        lib = library.load()
+        size = int(lib.limbeck_model_describe(self._handle, None, 0)) + 1
+        buffer = ctypes.create_string_buffer(size)
+        lib.limbeck_model_describe(self._handle, buffer, size)
+        native: dict[str, Any] = json.loads(buffer.value)
+        layers = [layer | self._storage(layer["name"]) for layer in native.pop("layers")]
+        return native | {"stored_bytes": self._stored_bytes, "layers": layers}
+
+    def _storage(self, layer: str) -> dict[str, Any]:
+        """How the tensors behind one native layer are stored; it may be three fused into one."""
+        stem, _, leaf = layer.rpartition(".")
+        names = [f"{stem}.{part}" for part in _FUSED] if leaf == "qkv" else [layer]
+        parts = [self._stored[f"{name}.weight"] for name in names]
+        blocks = {part.block for part in parts}
+        sparse = blocks != {None}
+        only = next(iter(blocks)) if len(blocks) == 1 else None
+        return {
+            "stored_dtype": parts[0].dtype,
+            "stored_bytes": sum(part.size_bytes for part in parts),
+            "block": "mixed" if len(blocks) > 1 else only and list(only),
+            "sparsity": sum(part.sparsity for part in parts) / len(parts),
+            "note": _RUNS_DENSE if sparse else None,
+        }
+
+
+def _check_threads(threads: int | None) -> int:
+    if threads is None:
+        return min(library.available_cpus(), _MAX_THREADS)
+    if (
+        isinstance(threads, bool)
+        or not isinstance(threads, int)
+        or not 1 <= threads <= _MAX_THREADS
+    ):
+        raise InputError(f"threads must be in 1 .. {_MAX_THREADS}, or None, found {threads!r}")
+    return threads
+
+
+def _check_weights(spec: ModelSpec, weights: Weights) -> None:
+    for name, shape, _ in expected_tensors(spec.encoder, spec.task.head, len(spec.task.labels)):
+        if name not in weights:
+            raise ModelError(f"the weights lack tensor {name}")
+        if weights[name].shape != shape:
+            raise ModelError(
+                f"tensor {name} has shape {list(weights[name].shape)}; the spec asks for "
+                f"{list(shape)}"
+            )
+
+
+def _create(
+    lib: ctypes.CDLL,
+    spec: ModelSpec,
+    weights: Weights,
+    word_embeddings: npt.NDArray[Any],
+    isa: str,
+    threads: int,
+) -> int:
+    encoder, head = spec.encoder, spec.task.head
+    native_spec = library.ModelSpecStruct(
+        abi_version=library.ABI_VERSION,
+        precision=library.PRECISIONS[spec.quant.precision],
+        layers=encoder.layers,
+        hidden=encoder.hidden,
+        heads=encoder.heads,
+        ffn=encoder.ffn,
+        vocab=encoder.vocab,
+        positions=encoder.positions,
+        types=encoder.types,
+        activation=library.ACTIVATIONS[encoder.activation],
+        position_mode=library.POSITION_MODES[encoder.position_mode],
+        pad_id=encoder.pad_id,
+        head_kind=library.HEAD_KINDS[None if head is None else head.kind],
+        head_dense=-1 if head is None or head.dense is None else library.ACTIVATIONS[head.dense],
+        labels=0 if head is None else len(spec.task.labels),
+        norm_eps=encoder.norm_eps,
+    )
+    rows = list(expected_tensors(encoder, head, len(spec.task.labels)))
+    structs = (library.TensorStruct * len(rows))()
+    alive: list[npt.NDArray[Any]] = []  # until the library has copied them
+    for struct, (name, shape, _) in zip(structs, rows):
+        tensor = weights[name]
+        values = (
+            word_embeddings if name == "embeddings.word" else np.ascontiguousarray(tensor.stored())
+        )
+        alive.append(values)
+        struct.name = name.encode()
+        struct.dtype = library.DTYPE_S8 if tensor.is_int8 else library.DTYPE_F32
+        struct.rank = len(shape)
+        struct.shape[: len(shape)] = shape
+        struct.data = values.ctypes.data
+        if tensor.scale is not None:
+            scale = np.ascontiguousarray(tensor.scale, dtype=np.float32)
+            alive.append(scale)
+            struct.scale = scale.ctypes.data
+    handle = ctypes.c_void_p()
+    error = library.ErrorText()
+    failed = lib.limbeck_model_create(
+        ctypes.byref(native_spec),
+        structs,
+        len(rows),
+        isa.encode(),
+        threads,
+        ctypes.byref(handle),
+        error.buffer,
+        error.size,
+    )
+    if failed or handle.value is None:
+        raise EngineError(f"the native engine refused the model: {error}")
+    return handle.value
+
+
+def _destroy(lib: ctypes.CDLL, handle: int, _alive: npt.NDArray[Any], pid: int) -> None:
+    if os.getpid() == pid:  # a fork has no threads to stop
+        lib.limbeck_model_destroy(handle)
+
+
+def _int32(values: npt.NDArray[Any], what: str) -> npt.NDArray[np.int32]:
+    if values.dtype != np.int32 or values.ndim != 1:
+        raise InputError(
+            f"{what} must be a one-dimensional int32 array; limbeck.batch.pack makes it"
+        )
+    return np.ascontiguousarray(values)
+
+
+def _check_range(
+    values: npt.NDArray[np.int32], end: int, what: str, cu_seqlens: npt.NDArray[np.int32]
+) -> None:
+    if int(values.min()) >= 0 and int(values.max()) < end:
+        return
+    at = int(np.flatnonzero((values < 0) | (values >= end))[0])
+    sequence = int(np.searchsorted(cu_seqlens, at, side="right")) - 1
+    raise InputError(
+        f"{what} {int(values[at])} at token {at - int(cu_seqlens[sequence])} of sequence "
+        f"{sequence} is outside the model's 0 .. {end - 1}"
+    )
