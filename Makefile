@@ -1,0 +1,75 @@
+# The same commands for people and for CI. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+VENV_RUNTIME := .venv-runtime
+BIN := $(VENV)/bin
+ARGS ?=
+QUICK ?=
+DATA ?=
+
+NATIVE := CMakeLists.txt $(wildcard CMakePresets.json) $(shell find native -type f -not -path '*/tests/*')
+INPUTS := pyproject.toml constraints.txt tools/install.sh tools/encoder.txt src/limbeck/__init__.py $(NATIVE)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-runtime check check-native bench tables docs wheel clean system
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+system:
+	@tools/check-system.sh $(PYTHON)
+
+# One stamp a set of extras; a folder's stamp holds for smaller sets too (tools/install.sh knows).
+$(VENV)/.stamp-demo: $(INPUTS) | system
+	tools/install.sh $(PYTHON) $(VENV) demo
+	@touch $@
+
+$(VENV)/.stamp-dev: $(INPUTS) | system
+	tools/install.sh $(PYTHON) $(VENV) forge,demo,bench,dev
+	@touch $@ $(VENV)/.stamp-demo
+
+$(VENV_RUNTIME)/.stamp: $(INPUTS) | system
+	tools/install.sh $(PYTHON) $(VENV_RUNTIME) "" pytest hypothesis jinja2
+	@touch $@
+
+demo: $(VENV)/.stamp-demo ## fine-tune, distil, quantise, verify and compare; DATA=FILE takes your own texts, QUICK=1 a tiny run
+	$(BIN)/limbeck demo $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(ARGS)
+
+test: $(VENV)/.stamp-dev ## run all tests; ARGS="-k name" picks some
+	$(BIN)/python -m pytest $(ARGS)
+
+test-runtime: $(VENV_RUNTIME)/.stamp ## run the tests of the runtime wing in an environment without torch
+	@! $(VENV_RUNTIME)/bin/python -c 'import torch' 2>/dev/null || { echo "torch is in $(VENV_RUNTIME); make clean"; exit 1; }
+	$(VENV_RUNTIME)/bin/python -m pytest -m "not torch" $(ARGS)
+
+check: $(VENV)/.stamp-dev ## format, lint, types, floors, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	find native -name '*.cc' -o -name '*.h' | xargs $(BIN)/clang-format --dry-run -Werror
+	$(BIN)/lint-imports
+	$(BIN)/python tools/generate_tensor_table.py --check
+	$(BIN)/python tools/docs.py --check
+
+check-native: $(VENV)/.stamp-dev ## native tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset asan
+	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build --preset asan
+	PATH="$(CURDIR)/$(BIN):$$PATH" ctest --preset asan
+
+bench: $(VENV)/.stamp-dev ## the engine against ONNX Runtime, start-up and memory; ARGS=--grid for the whole grid
+	$(BIN)/python -m limbeck.bench.engine $(ARGS)
+	$(BIN)/python -m limbeck.bench.startup
+	$(MAKE) tables
+
+tables: $(VENV)/.stamp-dev ## write README's tables from benchmarks/results
+	$(BIN)/python -m limbeck.bench.tables README.md
+
+docs: $(VENV)/.stamp-dev ## write the generated pages: format, command line, tables
+	$(BIN)/python tools/docs.py
+
+wheel: $(VENV)/.stamp-dev ## build a wheel into dist/ and try it in an environment of its own
+	tools/wheel.sh $(BIN)/python
+
+clean: ## remove environments, builds and caches; keeps demo/
+	rm -rf $(VENV) $(VENV_RUNTIME) build dist .limbeck .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
