@@ -1,0 +1,93 @@
+"""The template files beside this module, read once: families by what they are, kind and split.
+
+A file holds one kind; under `== train ==`, `== validation ==` and `== test ==` stands one template
+a line, and each line is a family of its own. `words.txt` holds the shared single-word lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+from limbeck.data.listings.grammar import Parsed, parse
+from limbeck.errors import InputError
+
+What = Literal["leak", "harmless", "carrier"]
+Bank = Literal["train", "validation", "test"]
+
+BANKS: tuple[Bank, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Family:
+    """One template and everything it can say. `name` is unique, such as `leak/phone/test/03`."""
+
+    name: str
+    kind: str
+    bank: Bank
+    template: str
+
+    @property
+    def parsed(self) -> Parsed:
+        return parse(self.template)
+
+
+def _read_file(what: str, kind: str, text: str) -> list[Family]:
+    found: list[Family] = []
+    bank: Bank | None = None
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("==") and line.endswith("=="):
+            title = line.strip("= ")
+            bank = next((known for known in BANKS if known == title), None)
+            if bank is None:
+                raise InputError(f"{what}/{kind}.txt:{number}: unknown heading {title!r}")
+            continue
+        if bank is None:
+            raise InputError(f"{what}/{kind}.txt:{number}: a template stands before any heading")
+        place = sum(family.bank == bank for family in found)
+        found.append(Family(f"{what}/{kind}/{bank}/{place:02d}", kind, bank, line))
+    return found
+
+
+@cache
+def families(what: What) -> tuple[Family, ...]:
+    """All families of leaks, of harmless sentences, or of carrier sentences."""
+    folder = files("limbeck.data.listings") / "templates" / what
+    found: list[Family] = []
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        if entry.name.endswith(".txt"):
+            found.extend(
+                _read_file(what, entry.name.removesuffix(".txt"), entry.read_text(encoding="utf-8"))
+            )
+    return tuple(found)
+
+
+@cache
+def by_kind(what: What, bank: Bank) -> dict[str, tuple[Family, ...]]:
+    """The families of one bank, keyed by kind."""
+    grouped: dict[str, list[Family]] = {}
+    for family in families(what):
+        if family.bank == bank:
+            grouped.setdefault(family.kind, []).append(family)
+    return {kind: tuple(members) for kind, members in grouped.items()}
+
+
+@cache
+def words() -> dict[str, tuple[str, ...]]:
+    """The shared lists: `name: one | two | three` in words.txt; a name may go on in more lines."""
+    text = (files("limbeck.data.listings") / "templates" / "words.txt").read_text(encoding="utf-8")
+    lists: dict[str, list[str]] = {}
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        name, colon, rest = line.partition(":")
+        if not colon:
+            raise InputError(f"words.txt:{number}: expected `name: one | two`")
+        lists.setdefault(name.strip(), []).extend(word.strip() for word in rest.split("|"))
+    return {name: tuple(word for word in found if word) for name, found in lists.items()}
