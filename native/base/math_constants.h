@@ -18,8 +18,7 @@ constexpr float kExpLowest = -87.0f;  // exp stays a normal number from here on;
 constexpr float kExp[5] = {0.49999994f, 0.166665211f, 0.041668389f, 0.00836871006f, 0.00138146104f};
 
 constexpr float kErfEnd = 3.925f;
-constexpr float kErfP[6] = {1.12837911f,      0.19058454f,      0.0527678952f,
-                            0.00377210602f,   0.000284825597f,  2.04599428e-06f};
+constexpr float kErfP[6] = {1.12837911f, 0.19058454f, 0.0527678952f, 0.00377210602f, 0.000284825597f, 2.04599428e-06f};
 constexpr float kErfQ[6] = {1.0f, 0.502233863f, 0.114178747f, 0.014982312f, 0.0011637354f, 3.80464917e-05f};
 
 constexpr float kTanhEnd = 9.02f;

@@ -29,7 +29,9 @@ Slab::~Slab() {
 }
 
 Slab::Slab(Slab&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), used_(std::exchange(other.used_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      used_(std::exchange(other.used_, 0)) {}
 
 Slab& Slab::operator=(Slab&& other) noexcept {
   std::swap(data_, other.data_);

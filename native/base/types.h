@@ -10,15 +10,17 @@
 
 namespace limbeck {
 
-constexpr int kLanes = 16;     // tokens in a panel
-constexpr int kRowGroup = 8;   // output rows that share each activation load; packed weights come in such groups
-constexpr int kQuad = 4;       // inputs that one int8 dot-product instruction sums
+constexpr int kLanes = 16;    // tokens in a panel
+constexpr int kRowGroup = 8;  // output rows that share each activation load; packed weights come in such groups
+constexpr int kQuad = 4;      // inputs that one int8 dot-product instruction sums
 
 enum class Activation : int32_t { kGelu = 0, kGeluTanh = 1, kRelu = 2, kTanh = 3, kIdentity = 4 };
 
 enum class Isa : int32_t { kReference = 0, kAvx2 = 1, kAvx512Vnni = 2 };
 
-static constexpr int64_t RoundUp(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+static constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
 
 }  // namespace limbeck
 

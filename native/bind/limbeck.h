@@ -17,7 +17,13 @@ extern "C" {
 #define LIMBECK_ABI_VERSION 1
 #define LIMBECK_API __attribute__((visibility("default")))
 
-enum LimbeckActivation { LIMBECK_GELU = 0, LIMBECK_GELU_TANH = 1, LIMBECK_RELU = 2, LIMBECK_TANH = 3, LIMBECK_IDENTITY = 4 };
+enum LimbeckActivation {
+  LIMBECK_GELU = 0,
+  LIMBECK_GELU_TANH = 1,
+  LIMBECK_RELU = 2,
+  LIMBECK_TANH = 3,
+  LIMBECK_IDENTITY = 4
+};
 enum LimbeckPositionMode { LIMBECK_ABSOLUTE = 0, LIMBECK_AFTER_PADDING = 1 };
 enum LimbeckHeadKind { LIMBECK_HEAD_NONE = 0, LIMBECK_HEAD_SEQUENCE = 1, LIMBECK_HEAD_TOKEN = 2 };
 enum LimbeckPrecision { LIMBECK_FP32 = 0, LIMBECK_INT8 = 1 };
@@ -73,9 +79,9 @@ LIMBECK_API void limbeck_isas(char* names, int32_t names_size);
 LIMBECK_API int32_t limbeck_available_cpus(void);
 
 // `isa`: a name from limbeck_isas, or NULL for the best. `threads`: at least 1.
-LIMBECK_API int32_t limbeck_model_create(const LimbeckModelSpec* spec, const LimbeckTensor* tensors, int32_t tensor_count,
-                                         const char* isa, int32_t threads, LimbeckModel** model, char* error,
-                                         int32_t error_size);
+LIMBECK_API int32_t limbeck_model_create(const LimbeckModelSpec* spec, const LimbeckTensor* tensors,
+                                         int32_t tensor_count, const char* isa, int32_t threads, LimbeckModel** model,
+                                         char* error, int32_t error_size);
 LIMBECK_API void limbeck_model_destroy(LimbeckModel* model);
 
 // ids [T]; type_ids [T] or NULL; cu_seqlens [B + 1]; out as LimbeckOutput says. Safe to call from many threads at once.

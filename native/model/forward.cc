@@ -10,7 +10,9 @@ namespace {
 // Splits 0 .. count - 1 evenly; returns the first item of `part`.
 int64_t SplitAt(int64_t count, int64_t parts, int64_t part) { return count * part / parts; }
 
-int64_t At(int64_t rows, int64_t token, int64_t row) { return ((token / kLanes) * rows + row) * kLanes + token % kLanes; }
+int64_t At(int64_t rows, int64_t token, int64_t row) {
+  return ((token / kLanes) * rows + row) * kLanes + token % kLanes;
+}
 
 // The panels of `all` from `panel` on.
 QuantizedPanels From(const QuantizedPanels& all, int64_t panel, int64_t features) {
@@ -125,8 +127,14 @@ void ForwardPass::Embed(int64_t panel) {
       x[c * kLanes + lane] = sum + position[c];
     }
   }
-  const LayerNormArgs args = {x, x, tables.norm.gain, tables.norm.bias, ws_.low + panel * kLanes,
-                              ws_.high + panel * kLanes, hidden, spec_.norm_eps};
+  const LayerNormArgs args = {x,
+                              x,
+                              tables.norm.gain,
+                              tables.norm.bias,
+                              ws_.low + panel * kLanes,
+                              ws_.high + panel * kLanes,
+                              hidden,
+                              spec_.norm_eps};
   kernels_.layer_norm.run(args);
   if (!int8_) return;
   const QuantizedPanels q = From(ws_.x_q, panel, hidden);
@@ -231,8 +239,8 @@ void ForwardPass::QuantizeContext(int64_t begin, int64_t end, const BlockScratch
   if (!int8_) return;
   for (int64_t panel = begin; panel < end; ++panel) {
     const QuantizedPanels q = From(scratch.context, panel - base, spec_.hidden);
-    kernels_.quantize.run({ws_.context + panel * ws_.hidden_rows * kLanes, nullptr, nullptr, q.q, q.scale, q.zero,
-                           spec_.hidden});
+    kernels_.quantize.run(
+        {ws_.context + panel * ws_.hidden_rows * kLanes, nullptr, nullptr, q.q, q.scale, q.zero, spec_.hidden});
   }
 }
 
@@ -253,8 +261,9 @@ void ForwardPass::Normalize(const Stream& stream, const Norm& norm, int64_t begi
   for (int64_t panel = begin; panel < end; ++panel) {
     const int64_t offset = panel * ws_.hidden_rows * kLanes;
     float* x = stream.x + offset;
-    const LayerNormArgs args = {ws_.sum + offset, x, norm.gain, norm.bias, ws_.low + panel * kLanes,
-                                ws_.high + panel * kLanes, spec_.hidden, spec_.norm_eps};
+    const LayerNormArgs args = {
+        ws_.sum + offset, x, norm.gain, norm.bias, ws_.low + panel * kLanes, ws_.high + panel * kLanes, spec_.hidden,
+        spec_.norm_eps};
     kernels_.layer_norm.run(args);
     if (!int8_) continue;
     const QuantizedPanels q = From(ws_.x_q, panel, spec_.hidden);
@@ -279,8 +288,8 @@ void ForwardPass::QuantizeFeed(int64_t begin, int64_t end, const BlockScratch& s
   if (!int8_) return;
   for (int64_t panel = begin; panel < end; ++panel) {
     const QuantizedPanels q = From(scratch.ffn_q, panel - base, spec_.ffn);
-    kernels_.quantize.run({scratch.ffn + (panel - base) * ws_.ffn_rows * kLanes, nullptr, nullptr, q.q, q.scale, q.zero,
-                           spec_.ffn});
+    kernels_.quantize.run(
+        {scratch.ffn + (panel - base) * ws_.ffn_rows * kLanes, nullptr, nullptr, q.q, q.scale, q.zero, spec_.ffn});
   }
 }
 

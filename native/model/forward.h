@@ -33,10 +33,10 @@ class ForwardPass {
  private:
   // A range of panels of the residual stream, with the buffers that go with it.
   struct Stream {
-    float* x;       // [panels][hidden_rows][16]
+    float* x;  // [panels][hidden_rows][16]
     int64_t panels;
-    bool split_rows;          // threads share each linear layer's rows; otherwise they take blocks of panels
-    int64_t block_panels;     // panels a block
+    bool split_rows;       // threads share each linear layer's rows; otherwise they take blocks of panels
+    int64_t block_panels;  // panels a block
     int64_t blocks;
   };
 
@@ -45,9 +45,11 @@ class ForwardPass {
   void Embed(int64_t panel);
   void Attend(const Layer& layer, int64_t item, bool first_only, int thread);
   void GatherFirst(int64_t panel);
-  void TokenWise(const Stream& stream, const Layer& layer, const Layer* next, int thread, std::atomic<int64_t>& counter);
+  void TokenWise(const Stream& stream, const Layer& layer, const Layer* next, int thread,
+                 std::atomic<int64_t>& counter);
   void TokenWiseSplit(const Stream& stream, const Layer& layer, const Layer* next, int thread);
-  void TokenWiseBlock(const Stream& stream, const Layer& layer, const Layer* next, int64_t begin, int64_t end, int thread);
+  void TokenWiseBlock(const Stream& stream, const Layer& layer, const Layer* next, int64_t begin, int64_t end,
+                      int thread);
 
   // The pieces of a layer, for any range of row groups and panels. `base` is the panel of a scratch buffer's start.
   void QuantizeContext(int64_t begin, int64_t end, const BlockScratch& scratch, int64_t base);

@@ -58,7 +58,8 @@ std::string ShapeText(const int64_t* shape, int rank) {
 void Check(const LimbeckModelSpec& spec, const TensorRow& row, const LimbeckTensor& tensor) {
   const std::string name = tensor.name;
   if (tensor.data == nullptr) throw Error("tensor " + name + " has no data");
-  if (tensor.rank != row.rank || tensor.shape[0] != row.shape[0] || (row.rank == 2 && tensor.shape[1] != row.shape[1])) {
+  if (tensor.rank != row.rank || tensor.shape[0] != row.shape[0] ||
+      (row.rank == 2 && tensor.shape[1] != row.shape[1])) {
     throw Error("tensor " + name + " has shape " + ShapeText(tensor.shape, tensor.rank) + ", expected " +
                 ShapeText(row.shape, row.rank));
   }

@@ -41,12 +41,12 @@ class Workspace {
   float* context = nullptr;         // [panels][hidden_rows][16]
   float* low = nullptr;             // [panels][16], range of x
   float* high = nullptr;
-  float* first = nullptr;           // [sequence panels][hidden_rows][16], x of each sequence's first token
+  float* first = nullptr;  // [sequence panels][hidden_rows][16], x of each sequence's first token
   QuantizedPanels x_q;
-  std::vector<BlockScratch> blocks;      // one per thread
-  std::vector<float*> attention;         // one per thread
-  float* head = nullptr;                 // [panels or sequence panels][hidden_rows][16]
-  float* logits = nullptr;               // [panels or sequence panels][label_rows][16]
+  std::vector<BlockScratch> blocks;  // one per thread
+  std::vector<float*> attention;     // one per thread
+  float* head = nullptr;             // [panels or sequence panels][hidden_rows][16]
+  float* logits = nullptr;           // [panels or sequence panels][label_rows][16]
   int64_t label_rows = 0;
 
  private:

@@ -77,17 +77,16 @@ Linear Linear::Pack(const std::vector<MatrixView>& stacked, Slab& slab) {
 void Linear::RunF32(const Kernels& kernels, const float* input, int64_t input_rows, const float* residual,
                     int64_t residual_rows, float* out, int64_t out_rows, Activation activation,
                     const Range& range) const {
-  const GemmF32Args args = {input, packed_f32_, bias_, residual, out, cols_, input_rows, residual_rows, out_rows,
-                            activation};
+  const GemmF32Args args = {input, packed_f32_, bias_,         residual, out,
+                            cols_, input_rows,  residual_rows, out_rows, activation};
   kernels.gemm_f32.run(args, range.group_begin, range.group_end, range.panel_begin, range.panel_end);
 }
 
-void Linear::RunInt8(const Kernels& kernels, const QuantizedPanels& input, const float* residual,
-                     int64_t residual_rows, float* out, int64_t out_rows, Activation activation,
-                     const Range& range) const {
-  const GemmU8S8Args args = {input.q,  input.scale, input.zero, packed_s8_, row_sum_,
-                             row_scale_, bias_,     residual,   out,        RoundUp(cols_, kQuad) / kQuad,
-                             residual_rows, out_rows, activation};
+void Linear::RunInt8(const Kernels& kernels, const QuantizedPanels& input, const float* residual, int64_t residual_rows,
+                     float* out, int64_t out_rows, Activation activation, const Range& range) const {
+  const GemmU8S8Args args = {input.q,       input.scale, input.zero, packed_s8_, row_sum_,
+                             row_scale_,    bias_,       residual,   out,        RoundUp(cols_, kQuad) / kQuad,
+                             residual_rows, out_rows,    activation};
   kernels.gemm_u8s8.run(args, range.group_begin, range.group_end, range.panel_begin, range.panel_end);
 }
 

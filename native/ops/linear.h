@@ -25,9 +25,9 @@ struct MatrixView {
 
 // int8 panels with their scales and zero points.
 struct QuantizedPanels {
-  uint8_t* q = nullptr;      // [panels][quads][16][4]
-  float* scale = nullptr;    // [panels][16]
-  int32_t* zero = nullptr;   // [panels][16]
+  uint8_t* q = nullptr;     // [panels][quads][16][4]
+  float* scale = nullptr;   // [panels][16]
+  int32_t* zero = nullptr;  // [panels][16]
 };
 
 class Linear {
@@ -63,11 +63,11 @@ class Linear {
   int64_t rows_ = 0;
   int64_t cols_ = 0;
   size_t packed_bytes_ = 0;
-  float* packed_f32_ = nullptr;   // [groups][cols][8]
-  int8_t* packed_s8_ = nullptr;   // [groups][quads][8][4]
-  float* bias_ = nullptr;         // [groups * 8]
-  float* row_scale_ = nullptr;    // [groups * 8]
-  int32_t* row_sum_ = nullptr;    // [groups * 8]
+  float* packed_f32_ = nullptr;  // [groups][cols][8]
+  int8_t* packed_s8_ = nullptr;  // [groups][quads][8][4]
+  float* bias_ = nullptr;        // [groups * 8]
+  float* row_scale_ = nullptr;   // [groups * 8]
+  int32_t* row_sum_ = nullptr;   // [groups * 8]
 };
 
 }  // namespace limbeck

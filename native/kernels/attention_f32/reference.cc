@@ -4,7 +4,9 @@
 namespace limbeck {
 namespace {
 
-int64_t Offset(int64_t rows, int64_t token, int64_t row) { return ((token / kLanes) * rows + row) * kLanes + token % kLanes; }
+int64_t Offset(int64_t rows, int64_t token, int64_t row) {
+  return ((token / kLanes) * rows + row) * kLanes + token % kLanes;
+}
 
 }  // namespace
 

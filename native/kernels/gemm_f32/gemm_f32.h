@@ -26,8 +26,9 @@ struct GemmF32Args {
 using GemmF32Fn = void (*)(const GemmF32Args& args, int64_t group_begin, int64_t group_end, int64_t panel_begin,
                            int64_t panel_end);
 
-#define LIMBECK_KERNEL(function, isa) \
-  void function(const GemmF32Args& args, int64_t group_begin, int64_t group_end, int64_t panel_begin, int64_t panel_end);
+#define LIMBECK_KERNEL(function, isa)                                                                 \
+  void function(const GemmF32Args& args, int64_t group_begin, int64_t group_end, int64_t panel_begin, \
+                int64_t panel_end);
 #include "kernels/gemm_f32/list.inc"
 #undef LIMBECK_KERNEL
 

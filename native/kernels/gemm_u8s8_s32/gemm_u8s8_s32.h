@@ -13,16 +13,16 @@
 namespace limbeck {
 
 struct GemmU8S8Args {
-  const uint8_t* a;         // [panels][quads][16][4]
-  const float* scale;       // [panels][16], activation = scale * (a - zero)
-  const int32_t* zero;      // [panels][16]
-  const int8_t* w;          // [groups][quads][8][4]
-  const int32_t* row_sum;   // [groups * 8], sum over k of w
-  const float* row_scale;   // [groups * 8]
-  const float* bias;        // [groups * 8]
-  const float* residual;    // [panels][residual_rows][16], or null
-  float* out;               // [panels][out_rows][16]
-  int64_t quads;            // inputs / 4, rounded up
+  const uint8_t* a;        // [panels][quads][16][4]
+  const float* scale;      // [panels][16], activation = scale * (a - zero)
+  const int32_t* zero;     // [panels][16]
+  const int8_t* w;         // [groups][quads][8][4]
+  const int32_t* row_sum;  // [groups * 8], sum over k of w
+  const float* row_scale;  // [groups * 8]
+  const float* bias;       // [groups * 8]
+  const float* residual;   // [panels][residual_rows][16], or null
+  float* out;              // [panels][out_rows][16]
+  int64_t quads;           // inputs / 4, rounded up
   int64_t residual_rows;
   int64_t out_rows;
   Activation activation;
@@ -32,8 +32,9 @@ struct GemmU8S8Args {
 using GemmU8S8Fn = void (*)(const GemmU8S8Args& args, int64_t group_begin, int64_t group_end, int64_t panel_begin,
                             int64_t panel_end);
 
-#define LIMBECK_KERNEL(function, isa) \
-  void function(const GemmU8S8Args& args, int64_t group_begin, int64_t group_end, int64_t panel_begin, int64_t panel_end);
+#define LIMBECK_KERNEL(function, isa)                                                                  \
+  void function(const GemmU8S8Args& args, int64_t group_begin, int64_t group_end, int64_t panel_begin, \
+                int64_t panel_end);
 #include "kernels/gemm_u8s8_s32/list.inc"
 #undef LIMBECK_KERNEL
 
