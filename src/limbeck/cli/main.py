@@ -1,0 +1,129 @@
+"""The entry point: finds the command, imports it alone, and turns errors into messages.
+
+Exit codes: 0 done; 2 input or usage that the caller can mend; 130 interrupted; 1 anything else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from limbeck import __version__
+from limbeck.cli.messages import say
+from limbeck.errors import InputError, LimbeckError
+
+EXIT_FAILED = 1
+EXIT_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+# Name -> the first line of the command's docstring, here so that `limbeck --help` imports none.
+COMMANDS: dict[str, str] = {
+    "demo": "Find contact details leaked in listings: train, distil, quantise, measure.",
+    "train": "Fine-tune an encoder to classify texts.",
+    "distil": "Distil a trained classifier into a shallower one.",
+    "convert": "Convert a model to an artifact that runs without torch, and verify it.",
+    "verify": "Compare torch, the numpy oracle and the engine on golden inputs of many lengths.",
+    "inspect": "Describe a model, or the lengths of texts in a file.",
+    "predict": "Answer texts from arguments, a file or standard input.",
+}
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """BERT-class models on ordinary CPUs: distilled, quantised, verified, fast.
+
+    Example: echo "what a lovely flat" | limbeck predict ./demo/artifact
+    """
+    if version:
+        typer.echo(f"limbeck {__version__}")
+        raise typer.Exit
+
+
+def _unloaded(summary: str) -> Callable[[], None]:
+    def command() -> None:
+        raise AssertionError("a command that is called is imported before")
+
+    command.__doc__ = summary
+    return command
+
+
+def application(named: str | None = None) -> typer.Typer:
+    """The program with one command imported; of the others it knows name and summary."""
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        # Plain help: a golden file can hold it, and rich (50 ms) is imported by none but its users.
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_root)
+    for name, summary in COMMANDS.items():
+        run: Callable[..., Any] = _unloaded(summary)
+        if name == named:
+            run = importlib.import_module(f"limbeck.cli.{name}").command
+        app.command(name)(run)
+    return app
+
+
+def _named(arguments: Sequence[str]) -> str | None:
+    """The command that is called: the first argument that is no option."""
+    return next((argument for argument in arguments if not argument.startswith("-")), None)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit code; errors are told on standard error."""
+    try:
+        code = application(_named(arguments))(
+            args=list(arguments), prog_name="limbeck", standalone_mode=False
+        )
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        return _closed_pipe()
+    except InputError as error:
+        say(f"limbeck: {error}")
+        return EXIT_INPUT
+    except LimbeckError as error:
+        say(f"limbeck: {error}")
+        return EXIT_FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        say("limbeck: interrupted")
+        return EXIT_INTERRUPTED
+    except SystemExit as leaving:  # typer leaves this way where a pipe closes under it
+        _closed_pipe()
+        return leaving.code if isinstance(leaving.code, int) else EXIT_FAILED
+    except Exception as error:
+        show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+        if callable(show) and isinstance(code, int):  # typer's own: a usage error
+            show()
+            return code
+        raise
+
+
+def _closed_pipe() -> int:
+    """The reader has left (`limbeck predict ... | head`): that is no failure.
+
+    Standard output goes to the null device, or the interpreter's last flush would complain.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)
+    return 0
+
+
+def main() -> None:
+    """What the `limbeck` script calls."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

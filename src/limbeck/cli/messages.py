@@ -1,0 +1,21 @@
+"""Lines for people, on standard error: results have standard output to themselves."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def say(text: str) -> None:
+    """Print one line to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def console() -> Console:
+    """A rich console on standard error; plain text where that is no terminal."""
+    from rich.console import Console
+
+    return Console(stderr=True)
