@@ -18,7 +18,8 @@ WHEN = {"always": "kAlways", "types": "kTypes", "head": "kHead", "dense_head": "
 
 def render() -> str:
     lines = [
-        "// Every tensor of a model: name, axes (names of LimbeckModelSpec's sizes), kind, when it is required.",
+        "// Every tensor of a model: name, axes (names of LimbeckModelSpec's sizes), kind, "
+        "when it is required.",
         "// Generated from src/limbeck/tensors.py by tools/generate_tensor_table.py.",
     ]
     for row in TENSOR_TABLE:

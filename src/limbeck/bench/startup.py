@@ -1,0 +1,187 @@
+"""What starting costs: import, the first answer of a cold process, resident memory.
+
+`python -m limbeck.bench.startup` makes an int8 artifact of the test model and starts a new process
+for every reading. "Cold" is the process, not the disk: the first reading, which fills the page
+cache, is dropped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from limbeck import artifact, measure
+from limbeck.bench import models
+from limbeck.bench.engine import CACHE
+from limbeck.errors import EngineError, LimbeckError
+
+RESULTS = Path("benchmarks/results/startup.jsonl")
+TEXT = "A quiet flat near the station, with a garden and a view of the river."
+
+_IMPORT = """
+import time
+start = time.perf_counter()
+import limbeck
+print(time.perf_counter() - start)
+"""
+_IMPORT_ALL = """
+import time
+start = time.perf_counter()
+import limbeck
+limbeck.pipeline, limbeck.load
+print(time.perf_counter() - start)
+"""
+# VmHWM is the largest resident size that the process ever had, file pages included.
+_MEMORY = """
+import sys
+import limbeck
+limbeck.pipeline("text-classification", sys.argv[1])(sys.argv[2])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+BOUND_IMPORT_MS = 300
+BOUND_PREDICT_MS = 700
+
+
+def bound_memory_mb(artifact_mb: float) -> float:
+    """What resident memory is held to: 1.3 times the artifact, and 60 MB."""
+    return 1.3 * artifact_mb + 60
+
+
+def _run(command: Sequence[str], given: str | None = None) -> str:
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EngineError(f"{' '.join(command[:3])} ... failed: {done.stderr.strip()[-2000:]}")
+    return done.stdout
+
+
+def _reported(code: str) -> measure.Block:
+    """Processes that run `code` and print seconds."""
+    return lambda count: [float(_run([sys.executable, "-c", code])) for _ in range(count)]
+
+
+def _predict(directory: Path) -> measure.Block:
+    """Whole `limbeck predict` processes: from the call of the program to its end."""
+    program = Path(sys.executable).parent / "limbeck"
+    if not program.is_file():
+        raise EngineError(f"no program {program}: install limbeck into this environment")
+
+    def block(count: int) -> list[float]:
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            answer = _run([str(program), "predict", str(directory), TEXT])
+            seconds.append(time.perf_counter() - start)
+            if "label" not in answer:
+                raise EngineError(f"limbeck predict gave no answer but {answer[:200]!r}")
+        return seconds
+
+    return block
+
+
+def write_artifact(cache: Path, shape: models.Shape) -> Path:
+    """The test model as an int8 artifact."""
+    from limbeck import engine, huggingface
+    from limbeck.spec import QuantSpec
+
+    hf = models.write_model(cache / shape.name / "hf", shape)
+    model = huggingface.read(hf)
+    directory = cache / shape.name / "artifact"
+    artifact.write(
+        directory,
+        spec=replace(model.spec, quant=QuantSpec(precision="int8")),
+        weights=engine.quantize_weights(model.weights, model.spec.encoder),
+        tokenizer_json=(hf / "tokenizer.json").read_bytes(),
+        lineage={"made by": "limbeck.bench.startup"},
+    )
+    return directory
+
+
+def run(*, cache: Path, rounds: int, shape: models.Shape) -> list[measure.Row]:
+    """Measure and return the rows.
+
+    Raises:
+        LimbeckError: a process failed.
+    """
+    directory = write_artifact(cache, shape)
+    with artifact.read(directory) as opened:
+        size_mb = opened.size_bytes / 1e6
+    timings = measure.interleave_blocks(
+        {
+            "import limbeck": _reported(_IMPORT),
+            "import limbeck, with pipeline and load": _reported(_IMPORT_ALL),
+            "limbeck predict, one text, cold process": _predict(directory),
+        },
+        rounds=rounds,
+    )
+    bounds = {
+        "import limbeck": f"{BOUND_IMPORT_MS} ms",
+        "limbeck predict, one text, cold process": f"{BOUND_PREDICT_MS} ms",
+    }
+    run_name = measure.new_run()
+    workload: dict[str, str | int | float] = {
+        "model": f"{shape.name} int8",
+        "artifact_mb": round(size_mb, 1),
+    }
+    rows = [
+        measure.Row.timed(
+            timing,
+            run=run_name,
+            benchmark="startup",
+            subject=subject,
+            workload=workload,
+            extra={"bound": bounds[subject]} if subject in bounds else {},
+            versions=measure.versions(["limbeck", "numpy", "tokenizers"]),
+        )
+        for subject, timing in timings.items()
+    ]
+    peaks = [
+        int(_run([sys.executable, "-c", _MEMORY, str(directory), TEXT])) * 1024 / 1e6
+        for _ in range(rounds)
+    ]
+    rows.append(
+        measure.Row(
+            run=run_name,
+            benchmark="startup",
+            subject=f"largest resident size, int8 artifact of {size_mb:.0f} MB",
+            workload=workload,
+            unit="MB",
+            value=measure.percentile(peaks, 0.5),
+            low=measure.percentile(peaks, 0.25),
+            high=measure.percentile(peaks, 0.75),
+            repeats=len(peaks),
+            extra={"bound": f"{bound_memory_mb(size_mb):.0f} MB"},
+            versions=measure.versions(["limbeck", "numpy", "tokenizers"]),
+        )
+    )
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m limbeck.bench.startup", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
+    parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR")
+    options = parser.parse_args(arguments)
+    try:
+        rows = run(cache=options.cache, rounds=options.rounds, shape=models.Shape())
+    except LimbeckError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for row in rows:
+        bound = f", bound {row.extra['bound']}" if "bound" in row.extra else ""
+        print(
+            f"  {row.subject}: {row.value:.0f} {row.unit} ({row.low:.0f} .. {row.high:.0f}){bound}"
+        )
+    measure.append_rows(options.results, rows)
+    print(f"{len(rows)} rows appended to {options.results}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

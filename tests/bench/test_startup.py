@@ -1,0 +1,43 @@
+"""Start-up costs are read from real processes, and a process that fails is an error."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from limbeck import artifact, measure
+from limbeck.bench import models, startup
+from limbeck.errors import EngineError
+
+SHAPE = models.Shape(layers=1, hidden=32, heads=2, ffn=64, vocab=600, positions=64, labels=3)
+
+
+def test_rows_come_from_real_processes(tmp_path: Path) -> None:
+    if not (Path(sys.executable).parent / "limbeck").is_file():
+        pytest.skip("limbeck is not installed into this environment")
+    rows = {row.subject: row for row in startup.run(cache=tmp_path, rounds=1, shape=SHAPE)}
+    assert len(rows) == 4
+    imported, everything, predicted, memory = rows.values()
+    assert 0 < imported.value <= everything.value
+    assert everything.value < predicted.value  # a whole process and an answer besides
+    assert memory.unit == "MB"
+    assert 10 < memory.value < 1000
+    assert measure.Row.from_json(memory.to_json()) == memory
+
+
+def test_the_artifact_is_int8_and_sound(tmp_path: Path) -> None:
+    directory = startup.write_artifact(tmp_path, SHAPE)
+    with artifact.read(directory) as opened:
+        assert opened.spec.quant.precision == "int8"
+        assert opened.weights["layers.0.ffn.in.weight"].is_int8
+
+
+def test_a_process_that_fails_says_why() -> None:
+    with pytest.raises(EngineError, match="no such thing"):
+        startup._run([sys.executable, "-c", "raise SystemExit('no such thing')"])
+
+
+def test_the_memory_bound_is_the_promised_one() -> None:
+    assert startup.bound_memory_mb(100) == pytest.approx(190)
