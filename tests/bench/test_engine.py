@@ -96,8 +96,8 @@ def test_wrong_answers_stop_the_run() -> None:
 
 
 def test_a_contestant_that_cannot_load_says_why(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"onnxruntime int8: .*nowhere\.onnx"):
-        worker.Worker("onnxruntime int8", {"int8": str(tmp_path / "nowhere.onnx")}, threads=1)
+    with pytest.raises(EngineError, match=r"limbeck int8: ModelError: .*nowhere"):
+        worker.Worker("limbeck int8", {"hf": str(tmp_path / "nowhere")}, threads=1)
 
 
 def test_a_contestant_whose_process_dies_is_reported(
