@@ -1,0 +1,47 @@
+// Walks a kernel's list: the reference gives the expected bits, every other kernel that this CPU has must match them.
+#ifndef LIMBECK_TESTS_KERNEL_CASES_H_
+#define LIMBECK_TESTS_KERNEL_CASES_H_
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "base/cpu.h"
+#include "kernels/kernels.h"
+#include "tests/check.h"
+
+namespace limbeck::test {
+
+// The kernels of `table` that this CPU can run. With LIMBECK_ISA set, only that one's, so that a run can prove that the
+// forced instruction set was tested.
+template <typename Function>
+std::vector<Kernel<Function>> Runnable(const Kernel<Function>* table) {
+  const char* forced = std::getenv("LIMBECK_ISA");
+  const std::vector<Isa> available = forced == nullptr ? AvailableIsas() : std::vector<Isa>{ChooseIsa(forced)};
+  std::vector<Kernel<Function>> found;
+  for (int i = 0; i < KernelTable::isas; ++i) {
+    if (std::find(available.begin(), available.end(), table[i].isa) != available.end()) found.push_back(table[i]);
+  }
+  CHECK_THAT(!found.empty(), "no kernel to test");
+  return found;
+}
+
+template <typename Function>
+Function Reference(const Kernel<Function>* table) {
+  const Kernel<Function>& last = table[KernelTable::isas - 1];
+  CHECK_THAT(last.isa == Isa::kReference, "%s is listed last but is no reference", last.name);
+  return last.run;
+}
+
+template <typename Function>
+void Report(const std::vector<Kernel<Function>>& kernels, int64_t cases) {
+  CHECK_THAT(cases > 0, "no case was run");
+  for (const Kernel<Function>& kernel : kernels) {
+    std::printf("%s: %lld cases ok\n", kernel.name, static_cast<long long>(cases));
+  }
+}
+
+}  // namespace limbeck::test
+
+#endif  // LIMBECK_TESTS_KERNEL_CASES_H_
