@@ -51,10 +51,11 @@ check: $(VENV)/.stamp-dev ## format, lint, types, floors, generated files
 	$(BIN)/python tools/generate_tensor_table.py --check
 	$(BIN)/python tools/docs.py --check
 
-check-native: $(VENV)/.stamp-dev ## native tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --preset asan
-	PATH="$(CURDIR)/$(BIN):$$PATH" cmake --build --preset asan
-	PATH="$(CURDIR)/$(BIN):$$PATH" ctest --preset asan
+check-native: $(VENV)/.stamp-dev ## native tests for each instruction set, plain and under AddressSanitizer and UndefinedBehaviorSanitizer
+	@for preset in release asan; do ( \
+	  export PATH="$(CURDIR)/$(BIN):$$PATH"; set -ex; \
+	  cmake --preset $$preset; cmake --build --preset $$preset; ctest --preset $$preset \
+	) || exit 1; done
 
 bench: $(VENV)/.stamp-dev ## the engine against ONNX Runtime, start-up and memory; ARGS=--grid for the whole grid
 	$(BIN)/python -m limbeck.bench.engine $(ARGS)
