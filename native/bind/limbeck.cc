@@ -45,8 +45,10 @@ int32_t limbeck_abi_version(void) { return LIMBECK_ABI_VERSION; }
 
 void limbeck_isas(char* names, int32_t names_size) {
   std::string text;
-  for (limbeck::Isa isa : limbeck::AvailableIsas())
-    text += (text.empty() ? "" : ",") + std::string(limbeck::IsaName(isa));
+  for (limbeck::Isa isa : limbeck::AvailableIsas()) {
+    if (!text.empty()) text += ',';
+    text += limbeck::IsaName(isa);
+  }
   CopyText(text, names, names_size);
 }
 
