@@ -134,6 +134,7 @@ def test_peers_are_compared_timed_and_recorded(
     rows = engine.run(
         shape=SHAPE,
         points=[POINT],
+        outputs=["logits"],
         threads=[1],
         names=["onnxruntime int8", "onnxruntime fp32"],
         rounds=2,

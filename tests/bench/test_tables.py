@@ -17,7 +17,7 @@ def row(subject: str, value: float, *, run: str = "r1", **extra: float) -> measu
         run=run,
         benchmark="engine",
         subject=subject,
-        workload={"model": "m", "batch": 1, "tokens": 128},
+        workload={"model": "m", "batch": 1, "tokens": 128, "output": "logits"},
         unit="ms",
         value=value,
         low=value - 1,
@@ -46,7 +46,10 @@ def test_table_shows_the_latest_run(results: Path) -> None:
     assert filled.endswith("<!-- /rows -->\nafter\n")
     assert "old" not in filled
     assert "99.0" not in filled
-    assert "| 1 x 128 | 2 | 7.2 (6.2–8.2) | 11.5 (10.5–12.5) | **1.52** (1.41–1.63) |" in filled
+    assert (
+        "| 1 x 128 | logits | 2 | 7.2 (6.2–8.2) | 11.5 (10.5–12.5) | **1.52** (1.41–1.63) |"
+        in filled
+    )
     for fact in ("limbeck int8 1.0e-02", "avx2", "c0ffee", "limbeck 0.1.0"):
         assert fact in filled
     assert tables.fill(filled, results) == filled

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from limbeck.errors import InputError, MissingExtraError
 from limbeck.measure import versions
+
+if TYPE_CHECKING:
+    import torch
 
 F32 = npt.NDArray[np.float32]
 Rows = Sequence[Sequence[int]]
@@ -21,8 +24,8 @@ Output = Literal["logits", "hidden"]
 class Loaded(Protocol):
     """A model in memory. Answers are [B, L] logits or [T, C] packed hidden states."""
 
-    def prepare(self, ids: Rows) -> Callable[[], object]:
-        """Inputs made ready, and the call that is timed: it computes the logits and no more."""
+    def prepare(self, ids: Rows, output: Output) -> Callable[[], object]:
+        """Inputs made ready, and the call that is timed."""
 
     def answer(self, ids: Rows, output: Output) -> F32: ...
 
@@ -36,11 +39,11 @@ class _Limbeck:
 
         self._model = runtimes.load(str(directory), precision=precision, threads=threads)
 
-    def prepare(self, ids: Rows) -> Callable[[], object]:
+    def prepare(self, ids: Rows, output: Output) -> Callable[[], object]:
         from limbeck.batch import pack
 
         batch = pack(ids)
-        return lambda: self._model.forward(batch)
+        return lambda: self._model.forward(batch, output=output)
 
     def answer(self, ids: Rows, output: Output) -> F32:
         return self._model.forward(ids, output=output)
@@ -55,9 +58,9 @@ class _OnnxRuntime:
 
         self._model = OnnxModel(path, threads=threads)
 
-    def prepare(self, ids: Rows) -> Callable[[], object]:
+    def prepare(self, ids: Rows, output: Output) -> Callable[[], object]:
         feeds = self._model.feeds(ids)
-        return lambda: self._model.run(feeds, "logits")
+        return lambda: self._model.run(feeds, output)
 
     def answer(self, ids: Rows, output: Output) -> F32:
         return self._model.forward(ids, output=output)
@@ -81,24 +84,31 @@ class _Torch:
         )
         self._model = model.eval()
 
-    def prepare(self, ids: Rows) -> Callable[[], object]:
+    def prepare(self, ids: Rows, output: Output) -> Callable[[], object]:
         import torch
 
         tensor = torch.tensor(ids)
 
         def call() -> object:
-            with torch.inference_mode():
-                return self._model(input_ids=tensor).logits
+            return self._run(tensor, output)
 
         return call
 
     def answer(self, ids: Rows, output: Output) -> F32:
         import torch
 
-        with torch.inference_mode():
-            found = self._model(input_ids=torch.tensor(ids), output_hidden_states=True)
-        values: F32 = (found.logits if output == "logits" else found.hidden_states[-1]).numpy()
+        values: F32 = self._run(torch.tensor(ids), output).numpy()
         return values if output == "logits" else values.reshape(-1, values.shape[-1])
+
+    def _run(self, ids: torch.Tensor, output: Output) -> torch.Tensor:
+        import torch
+
+        with torch.inference_mode():
+            if output == "logits":
+                logits: torch.Tensor = self._model(input_ids=ids).logits
+                return logits
+            hidden: torch.Tensor = self._model.base_model(input_ids=ids).last_hidden_state
+            return hidden
 
     def facts(self) -> dict[str, str]:
         return versions(["torch", "transformers"])

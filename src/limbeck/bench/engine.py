@@ -7,6 +7,7 @@ their answers with torch's, and then lets them take turns. Rows go to benchmarks
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,9 @@ from limbeck.bench.worker import Worker
 from limbeck.bench.workloads import DEFAULT, ERRORS, GRID, Point
 from limbeck.errors import EngineError, LimbeckError
 
+# Logits are what users ask for, and an engine may leave out what does not reach them; hidden states
+# are the same work for everybody.
+OUTPUTS: tuple[Output, ...] = ("logits", "hidden")
 CACHE = Path(".limbeck/bench")
 RESULTS = Path("benchmarks/results/engine.jsonl")
 # A block lasts about this long, so that one that measures 5 ms calls sees as much of the
@@ -47,8 +51,7 @@ def relative_error(found: F32, wanted: F32) -> float:
 def errors(workers: Mapping[str, Worker], reference: Worker, vocab: int) -> dict[str, list[float]]:
     """name -> relative error of logits and of hidden states, against the reference."""
     found: dict[str, list[float]] = {name: [] for name in workers}
-    outputs: tuple[Output, ...] = ("logits", "hidden")
-    for output in outputs:
+    for output in OUTPUTS:
         wanted = reference.answer(ERRORS, output, vocab=vocab)
         for name, worker in workers.items():
             answer = worker.answer(ERRORS, output, vocab=vocab)
@@ -77,16 +80,16 @@ def refuse_wrong_answers(found: Mapping[str, Sequence[float]]) -> None:
 
 
 def time_point(
-    workers: Mapping[str, Worker], point: Point, *, vocab: int, rounds: int
+    workers: Mapping[str, Worker], point: Point, output: Output, *, vocab: int, rounds: int
 ) -> dict[str, measure.Timing]:
-    """Interleaved timings of one point."""
+    """Interleaved timings of one output at one point."""
     calls = {}
     for name, worker in workers.items():
-        once = worker.time(point, vocab=vocab, calls=2)[-1]
+        once = worker.time(point, output, vocab=vocab, calls=2)[-1]
         calls[name] = min(MAX_CALLS, max(1, round(BLOCK_S / once)))
 
     def block(worker: Worker) -> measure.Block:
-        return lambda count: worker.time(point, vocab=vocab, calls=count)
+        return lambda count: worker.time(point, output, vocab=vocab, calls=count)
 
     return measure.interleave_blocks(
         {name: block(worker) for name, worker in workers.items()},
@@ -134,6 +137,7 @@ def run(
     *,
     shape: models.Shape,
     points: Sequence[Point],
+    outputs: Sequence[Output],
     threads: Sequence[int],
     names: Sequence[str],
     rounds: int,
@@ -165,8 +169,8 @@ def run(
                     flush=True,
                 )
             refuse_wrong_answers(found)
-            for point in points:
-                timings = time_point(workers, point, vocab=shape.vocab, rounds=rounds)
+            for point, output in itertools.product(points, outputs):
+                timings = time_point(workers, point, output, vocab=shape.vocab, rounds=rounds)
                 made = _rows(
                     timings,
                     found,
@@ -177,6 +181,7 @@ def run(
                         "model": shape.name,
                         "batch": point.batch,
                         "tokens": point.tokens,
+                        "output": output,
                         "rounds": rounds,
                     },
                     threads=count,
@@ -185,8 +190,8 @@ def run(
                     speed = row.extra.get("speed")
                     against = f", {speed:.2f} x {row.extra['rival']}" if speed else ""
                     print(
-                        f"  {count} threads, {point!s:>7}, {row.subject:18}: {row.value:8.2f} ms "
-                        f"({row.low:.2f} .. {row.high:.2f}){against}",
+                        f"  {count} threads, {point!s:>7} {output}, {row.subject:18}: "
+                        f"{row.value:8.2f} ms ({row.low:.2f} .. {row.high:.2f}){against}",
                         flush=True,
                     )
                 rows += made
@@ -199,6 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--grid", action="store_true", help="{1,8,32} x {32,128,384}")
     where.add_argument("--points", help="as in 1x128,32x128", metavar="LIST")
+    parser.add_argument("--output", choices=[*OUTPUTS, "both"], default="both")
     parser.add_argument("--threads", default="1,2", help="as in 1,2", metavar="LIST")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument(
@@ -221,6 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = run(
             shape=models.Shape(),
             points=points,
+            outputs=OUTPUTS if options.output == "both" else [options.output],
             threads=threads,
             names=[contestant(name.strip()).name for name in options.subjects.split(",")],
             rounds=options.rounds,

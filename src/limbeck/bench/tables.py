@@ -49,21 +49,22 @@ def _where(rows: Rows) -> str:
 def engine(rows: Rows) -> str:
     """Milliseconds per batch, with quartiles, and how much faster than the peer."""
     subjects = list(dict.fromkeys(row.subject for row in rows))
-    points = sorted(
-        {(row.threads, int(row.workload["batch"]), int(row.workload["tokens"])) for row in rows}
-    )
-    by_key = {
-        (r.threads, int(r.workload["batch"]), int(r.workload["tokens"]), r.subject): r for r in rows
-    }
+
+    def point(row: measure.Row) -> tuple[str, int, int, int]:
+        asked = row.workload
+        return str(asked["output"]), int(asked["batch"]), int(asked["tokens"]), row.threads
+
+    by_key = {(point(row), row.subject): row for row in rows}
     rivals = [s for s in subjects if any("speed" in r.extra for r in rows if r.subject == s)]
     body = []
-    for threads, batch, tokens in points:
-        cells = [f"{batch} x {tokens}", str(threads)]
+    for at in dict.fromkeys(map(point, rows)):
+        output, batch, tokens, threads = at
+        cells = [f"{batch} x {tokens}", output, str(threads)]
         for subject in subjects:
-            row = by_key.get((threads, batch, tokens, subject))
+            row = by_key.get((at, subject))
             cells.append("–" if row is None else f"{row.value:.1f} ({row.low:.1f}–{row.high:.1f})")
         for subject in rivals:
-            row = by_key.get((threads, batch, tokens, subject))
+            row = by_key.get((at, subject))
             if row is None or "speed" not in row.extra:
                 cells.append("–")
             else:
@@ -72,7 +73,7 @@ def engine(rows: Rows) -> str:
         body.append(cells)
     heads = [f"{subject}, ms" for subject in subjects]
     ratios = [f"{subject.split()[1]} speed-up" for subject in rivals]
-    table = markdown(["batch x tokens", "threads", *heads, *ratios], body)
+    table = markdown(["batch x tokens", "output", "threads", *heads, *ratios], body)
     errors = {row.subject: row.extra for row in rows if "error_logits" in row.extra}
     said = ", ".join(f"{name} {float(extra['error_logits']):.1e}" for name, extra in errors.items())
     model = rows[0].workload["model"]

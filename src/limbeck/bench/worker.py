@@ -28,17 +28,19 @@ from limbeck.errors import EngineError
 class _Server:
     def __init__(self) -> None:
         self._model: Loaded | None = None
-        self._calls: dict[tuple[int, int, int], Callable[[], object]] = {}
+        self._calls: dict[tuple[int, int, int, Output], Callable[[], object]] = {}
 
     def load(self, *, name: str, paths: Mapping[str, str], threads: int) -> dict[str, str]:
         self._model = contestant(name).load(paths, threads)
         return self._model.facts()
 
-    def time(self, *, batch: int, tokens: int, vocab: int, calls: int) -> list[float]:
+    def time(
+        self, *, batch: int, tokens: int, vocab: int, output: Output, calls: int
+    ) -> list[float]:
         assert self._model is not None
-        key = (batch, tokens, vocab)
+        key = (batch, tokens, vocab, output)
         if key not in self._calls:
-            self._calls[key] = self._model.prepare(token_ids(batch, tokens, vocab=vocab))
+            self._calls[key] = self._model.prepare(token_ids(batch, tokens, vocab=vocab), output)
         call = self._calls[key]
         seconds = []
         for _ in range(calls):
@@ -113,10 +115,15 @@ class Worker:
             raise EngineError(f"{self.name}: {reply['error']}")
         return reply["result"]
 
-    def time(self, point: Point, *, vocab: int, calls: int) -> list[float]:
+    def time(self, point: Point, output: Output, *, vocab: int, calls: int) -> list[float]:
         """Seconds of each of `calls` calls on the token ids of `point`."""
         seconds: list[float] = self._ask(
-            "time", batch=point.batch, tokens=point.tokens, vocab=vocab, calls=calls
+            "time",
+            batch=point.batch,
+            tokens=point.tokens,
+            vocab=vocab,
+            output=output,
+            calls=calls,
         )
         return seconds
 
