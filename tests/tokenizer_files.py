@@ -63,7 +63,7 @@ def tokenizer_json(kind: str) -> bytes:
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         made.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=500,
+            vocab_size=340,
             special_tokens=[*specials[:4], AddedToken("<mask>", lstrip=True, special=True)],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,

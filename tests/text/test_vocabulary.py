@@ -131,16 +131,7 @@ def test_left_truncation_of_tokenizer_config_is_kept(tmp_path: Path) -> None:
         assert cut.span[1] == len(text)
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "byte_level", "unigram"])
-def test_lower_case_of_sentence_bert_config_is_kept(tmp_path: Path, kind: str) -> None:
-    write_tokenizer(tmp_path, kind)
-    (tmp_path / "sentence_bert_config.json").write_text('{"do_lower_case": true}')
-    tokenizer = Tokenizer.from_bytes(read_tokenizer_json(tmp_path))
-    [upper, lower] = tokenizer.encode(["THE Harbour", "the harbour"], max_tokens=None)
-    assert upper.ids == lower.ids
-
-
-def test_damaged_files_with_side_settings(tmp_path: Path) -> None:
+def test_damaged_files_with_left_truncation(tmp_path: Path) -> None:
     write_tokenizer(tmp_path, "wordpiece", truncation_side="left")
     for damage in (b"{", b"[]", b"\xff"):
         (tmp_path / "tokenizer.json").write_bytes(damage)

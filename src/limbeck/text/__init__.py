@@ -13,7 +13,7 @@ from limbeck.text.lengths import (
     length_statistics,
     resolve_max_tokens,
 )
-from limbeck.text.tokenizer import Tokenizer
+from limbeck.text.tokenizer import Tokenizer, check_text
 from limbeck.text.vocabulary import read_tokenizer_json
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "LengthReport",
     "LengthRow",
     "Tokenizer",
+    "check_text",
     "length_statistics",
     "read_tokenizer_json",
     "resolve_max_tokens",

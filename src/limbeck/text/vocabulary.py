@@ -24,9 +24,8 @@ def read_tokenizer_json(directory: Path) -> bytes:
 
     Where it is missing, a WordPiece vocab.txt is enough: the tokenizer is built from it and from
     tokenizer_config.json (do_lower_case, strip_accents, tokenize_chinese_chars, special tokens), as
-    transformers builds it. Two settings that other files hold are written into the answer, so that
-    it stands alone: `truncation_side: left` of tokenizer_config.json, and `do_lower_case` of
-    sentence_bert_config.json.
+    transformers builds it. `truncation_side: left` of tokenizer_config.json is written into the
+    answer, so that it stands alone.
 
     Raises:
         ModelError: there is no tokenizer, or one of a kind that must be converted first.
@@ -47,7 +46,7 @@ def read_tokenizer_json(directory: Path) -> bytes:
             f"transformers import AutoTokenizer; AutoTokenizer.from_pretrained('{directory}')"
             f".save_pretrained('{directory}')\""
         )
-    return _with_side_settings(directory, data)
+    return _with_truncation_side(directory, data)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -67,29 +66,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _with_side_settings(directory: Path, data: bytes) -> bytes:
-    left = read_json(directory / "tokenizer_config.json").get("truncation_side") == "left"
-    lower = read_json(directory / "sentence_bert_config.json").get("do_lower_case") is True
-    if not left and not lower:
+def _with_truncation_side(directory: Path, data: bytes) -> bytes:
+    if read_json(directory / "tokenizer_config.json").get("truncation_side") != "left":
         return data
     try:
         tokenizer = json.loads(data)
-        if left:
-            cut = tokenizer.get("truncation") or {
-                "max_length": 512,
-                "strategy": "LongestFirst",
-                "stride": 0,
-            }
-            tokenizer["truncation"] = {**cut, "direction": "Left"}
-        if lower:
-            normalizer = tokenizer.get("normalizer")
-            parts = [normalizer] if normalizer is not None else []
-            if normalizer is not None and normalizer["type"] == "Sequence":
-                parts = normalizer["normalizers"]
-            if not any(part["type"] == "Lowercase" or part.get("lowercase") for part in parts):
-                parts = [{"type": "Lowercase"}, *parts]
-                tokenizer["normalizer"] = {"type": "Sequence", "normalizers": parts}
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        cut = tokenizer["truncation"] or {
+            "max_length": 512,
+            "strategy": "LongestFirst",
+            "stride": 0,
+        }
+        tokenizer["truncation"] = {**cut, "direction": "Left"}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelError(f"the tokenizer.json of {directory} is damaged: {error!r}") from None
     return json.dumps(tokenizer, ensure_ascii=False).encode("utf-8")
 
