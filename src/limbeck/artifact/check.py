@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limbeck.artifact.format import KINDS, TableEntry, part_layout, part_names
+from limbeck.artifact.strict_json import shown
 from limbeck.errors import ArtifactError
 from limbeck.spec import MAX_INT8_INPUTS, ModelSpec
 from limbeck.tensors import Tensor, TensorRow, expected_tensors
@@ -50,7 +51,7 @@ def check_table(spec: ModelSpec, entries: Iterable[TableEntry]) -> None:
     table: dict[str, TableEntry] = {}
     for entry in entries:
         if entry.name in table:
-            raise ArtifactError(f"the tensor {entry.name} is listed twice")
+            raise ArtifactError(f"the tensor {shown(entry.name)} is listed twice")
         table[entry.name] = entry
     unseen = dict(table)
     # Stops at the first missing name, so a spec of sixteen million layers costs nothing.
@@ -59,8 +60,8 @@ def check_table(spec: ModelSpec, entries: Iterable[TableEntry]) -> None:
             raise ArtifactError(f"the tensor {name} is missing")
         _check_entry(spec, unseen.pop(name), shape, row)
     if unseen:
-        names = ", ".join(sorted(unseen)[:3])
-        raise ArtifactError(f"{len(unseen)} tensors are not part of this model: {names[:200]}")
+        names = ", ".join(map(shown, sorted(unseen)[:3]))
+        raise ArtifactError(f"{len(unseen)} tensors are not part of this model: {names}")
 
 
 def _check_entry(
@@ -69,7 +70,7 @@ def _check_entry(
     name, rule = entry.name, KINDS[row.kind]
     if entry.shape != shape:
         raise ArtifactError(
-            f"{name} has shape {list(entry.shape[:4])}; a model of this spec has {list(shape)}"
+            f"{name} has shape {shown(list(entry.shape))}; a model of this spec has {list(shape)}"
         )
     dtypes = rule.int8 if spec.quant.precision == "int8" else rule.fp32
     if entry.dtype not in dtypes:

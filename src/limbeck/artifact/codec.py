@@ -10,10 +10,10 @@ import dataclasses
 import functools
 import math
 import numbers
-import reprlib
 import types
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from limbeck.artifact.strict_json import shown
 from limbeck.errors import ArtifactError, ModelError
 
 T = TypeVar("T")
@@ -26,18 +26,23 @@ def hints_of(kind: type) -> dict[str, Any]:
     return {item.name: hints[item.name] for item in dataclasses.fields(kind)}
 
 
-def _optional(hint: Any) -> Any:
-    """X of X | None; the only union that limbeck's values use."""
-    (inner,) = [item for item in get_args(hint) if item is not types.NoneType]
-    return inner
+@functools.cache
+def _form(hint: Any) -> tuple[str, tuple[Any, ...]]:
+    """What kind of annotation this is, and its arguments. Asking typing each time would be slow."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        (inner,) = [item for item in arguments if item is not types.NoneType]
+        return "optional", (inner,)  # X | None, the only union that limbeck's values use
+    if dataclasses.is_dataclass(hint):
+        return "object", ()
+    forms = {Literal: "choice", tuple: "list", dict: "mapping"}
+    if origin in forms:
+        return forms[origin], arguments
+    return "anything" if hint is Any else "plain", ()
 
 
-def _is_union(hint: Any) -> bool:
-    return get_origin(hint) in (Union, types.UnionType)
-
-
-def _wrong(where: str, wanted: str, found: object) -> ArtifactError:
-    return ArtifactError(f"{where} must be {wanted}, found {reprlib.repr(found)}")
+def _wrong(where: str, hint: Any, found: object) -> ArtifactError:
+    return ArtifactError(f"{where} must be {describe(hint)}, found {shown(found)}")
 
 
 def encode(hint: Any, value: Any, where: str) -> Any:
@@ -46,41 +51,42 @@ def encode(hint: Any, value: Any, where: str) -> Any:
     Raises:
         ArtifactError: a field holds something that its type does not allow.
     """
-    if _is_union(hint):
-        return None if value is None else encode(_optional(hint), value, where)
-    if dataclasses.is_dataclass(hint):
-        assert isinstance(hint, type)
-        if not isinstance(value, hint):
-            raise _wrong(where, f"a {hint.__name__}", value)
+    form, arguments = _form(hint)
+    if form == "plain":
+        return _encode_plain(hint, value, where)
+    if form == "optional":
+        return None if value is None else encode(arguments[0], value, where)
+    if form == "object" and isinstance(value, hint):
         return {
             name: encode(inner, getattr(value, name), f"{where}.{name}")
             for name, inner in hints_of(hint).items()
         }
-    if get_origin(hint) is tuple and isinstance(value, (list, tuple)):
-        inner = get_args(hint)[0]
+    if form == "list" and isinstance(value, (list, tuple)):
+        inner = arguments[0]
         return [encode(inner, item, f"{where}[{index}]") for index, item in enumerate(value)]
-    if isinstance(value, bool):  # which Python also counts among the integers
-        if hint is bool:
-            return value
-        raise _wrong(where, describe(hint), value)
-    if hint is int and isinstance(value, numbers.Integral):
-        return int(value)
-    if hint is float and isinstance(value, numbers.Real):
-        number = float(value)
-        if not math.isfinite(number):
-            raise _wrong(where, "a finite number", value)
-        return number
+    if form == "choice" and isinstance(value, str) and value in arguments:
+        return value
+    if form == "mapping" and isinstance(value, dict):
+        return value
+    raise _wrong(where, hint, value)
+
+
+def _encode_plain(hint: Any, value: Any, where: str) -> Any:
     if hint is str and isinstance(value, str):
         try:
             value.encode("utf-8")
         except UnicodeEncodeError:
             raise ArtifactError(f"{where} holds half of a surrogate pair") from None
         return value
-    if get_origin(hint) is Literal and isinstance(value, str) and value in get_args(hint):
+    if hint is bool and isinstance(value, bool):
         return value
-    if get_origin(hint) is dict and isinstance(value, dict):
-        return value
-    raise _wrong(where, describe(hint), value)
+    if isinstance(value, bool):  # which Python also counts among the integers
+        raise _wrong(where, hint, value)
+    if hint is int and isinstance(value, numbers.Integral):
+        return int(value)
+    if hint is float and isinstance(value, numbers.Real) and math.isfinite(value):
+        return float(value)
+    raise _wrong(where, hint, value)
 
 
 def decode(hint: type[T], data: Any, where: str) -> T:
@@ -94,42 +100,37 @@ def decode(hint: type[T], data: Any, where: str) -> T:
 
 
 def _decode(hint: Any, data: Any, where: str) -> Any:
-    if hint is Any:
+    form, arguments = _form(hint)
+    if form == "plain":
+        # Exact types: a bool is an int to Python. An int is a number to JSON.
+        if type(data) is hint:
+            return data
+        if hint is float and type(data) is int:
+            return float(data)
+    elif form == "anything":
         return data
-    origin = get_origin(hint)
-    if _is_union(hint):
-        return None if data is None else _decode(_optional(hint), data, where)
-    if dataclasses.is_dataclass(hint):
-        assert isinstance(hint, type)
+    elif form == "optional":
+        return None if data is None else _decode(arguments[0], data, where)
+    elif form == "object" and isinstance(data, dict):
         return _decode_object(hint, data, where)
-    if origin is Literal and isinstance(data, str) and data in get_args(hint):
+    elif form == "choice" and isinstance(data, str) and data in arguments:
         return data
-    if origin is tuple and isinstance(data, list):
-        items = get_args(hint)
-        if items[-1] is Ellipsis or len(items) == len(data):
+    elif form == "mapping" and isinstance(data, dict):
+        return {key: _decode(arguments[1], item, f"{where}.{key}") for key, item in data.items()}
+    elif form == "list" and isinstance(data, list):
+        inner, many = arguments[0], arguments[-1] is Ellipsis
+        if many or len(data) == len(arguments):
             return tuple(
-                _decode(items[0], item, f"{where}[{index}]") for index, item in enumerate(data)
+                _decode(inner, item, f"{where}[{index}]") for index, item in enumerate(data)
             )
-    if origin is dict and isinstance(data, dict):
-        inner = get_args(hint)[1]
-        return {key: _decode(inner, item, f"{where}.{key}") for key, item in data.items()}
-    # bool is an int to Python, and 1 is a float to JSON.
-    if hint in (int, str, bool) and type(data) is hint:
-        return data
-    if hint is float and type(data) in (int, float):
-        return float(data)
-    raise _wrong(where, describe(hint), data)
+    raise _wrong(where, hint, data)
 
 
-def _decode_object(kind: type, data: Any, where: str) -> Any:
-    if not isinstance(data, dict):
-        raise _wrong(where, "an object", data)
+def _decode_object(kind: type, data: dict[str, Any], where: str) -> Any:
     hints = hints_of(kind)
     for key in data:
         if key not in hints:
-            raise ArtifactError(
-                f"{where} has the unknown key {reprlib.repr(key)}{_hint(key, hints)}"
-            )
+            raise ArtifactError(f"{where} has the unknown key {shown(key)}{_hint(key, hints)}")
     for name in hints:
         if name not in data:
             raise ArtifactError(f"{where} lacks the key {name!r}")
@@ -149,19 +150,17 @@ def _hint(key: str, known: dict[str, Any]) -> str:
 
 def describe(hint: Any) -> str:
     """A type in words, for messages and for the page."""
+    form, arguments = _form(hint)
     words = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
-    if hint in words:
+    if form == "plain":
         return words[hint]
-    if hint is Any:
-        return "anything"
-    origin = get_origin(hint)
-    if _is_union(hint):
-        return f"{describe(_optional(hint))} or null"
-    if origin is Literal:
-        return " or ".join(f'"{item}"' for item in get_args(hint))
-    if origin is tuple:
-        items = get_args(hint)
-        plural = {"an integer": "integers", "a string": "strings", "an object": "objects"}
-        inner = plural.get(describe(items[0]), describe(items[0]))
-        return f"a list of {inner}" if items[-1] is Ellipsis else f"a list of {len(items)} {inner}"
-    return "an object"
+    if form == "optional":
+        return f"{describe(arguments[0])} or null"
+    if form == "choice":
+        return " or ".join(f'"{item}"' for item in arguments)
+    if form == "list":
+        inner = describe(arguments[0])
+        inner = f"{inner.removeprefix('an ').removeprefix('a ')}s" if inner[:1] == "a" else inner
+        count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
+        return f"a list of {count}{inner}"
+    return "anything" if form == "anything" else "an object"

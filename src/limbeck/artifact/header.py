@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Any
 
 from limbeck.artifact.files import read_span
 from limbeck.artifact.format import ALIGNMENT, ITEM_BYTES, MAX_HEADER_BYTES, WEIGHTS_FILE
-from limbeck.artifact.strict_json import parse_object
+from limbeck.artifact.strict_json import parse_object, shown
 from limbeck.errors import ArtifactError
 
 _LENGTH = struct.Struct("<Q")
@@ -101,45 +100,45 @@ def _is_count(value: Any) -> bool:
 
 
 def _part(name: str, entry: Any, start: int, what: str) -> Part:
-    shown = reprlib.repr(name)
+    label = shown(name)
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise ArtifactError(f"{shown} in {what} must have dtype, shape and data_offsets, no more")
+        raise ArtifactError(f"{label} in {what} must have dtype, shape and data_offsets, no more")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in ITEM_BYTES:
         raise ArtifactError(
-            f"{shown} has dtype {reprlib.repr(dtype)}; this format knows {', '.join(ITEM_BYTES)}"
+            f"{label} has dtype {shown(dtype)}; this format knows {', '.join(ITEM_BYTES)}"
         )
     # At most two axes: a product of many large ones would cost more than it can tell.
     if not isinstance(shape, list) or len(shape) > 2 or not all(map(_is_count, shape)):
         raise ArtifactError(
-            f"{shown} has shape {reprlib.repr(shape)}; it must be a list of at most two counts"
+            f"{label} has shape {shown(shape)}; it must be a list of at most two counts"
         )
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(map(_is_count, offsets)):
-        raise ArtifactError(
-            f"{shown} has data_offsets {reprlib.repr(offsets)}; it must be [begin, end]"
-        )
+        raise ArtifactError(f"{label} has data_offsets {shown(offsets)}; it must be [begin, end]")
     begin, end = offsets
     if end - begin != math.prod(shape) * ITEM_BYTES[dtype]:
         raise ArtifactError(
-            f"{shown} occupies {end - begin} bytes, "
+            f"{label} occupies {end - begin} bytes, "
             f"but {dtype} {shape} needs {math.prod(shape) * ITEM_BYTES[dtype]}"
         )
     return Part(name=name, dtype=dtype, shape=tuple(shape), begin=start + begin, end=start + end)
 
 
 def _check_layout(parts: list[Part], start: int, file_size: int) -> None:
-    position = start
-    for part in sorted(parts, key=lambda item: (item.begin, item.end)):
+    for part in parts:
         if part.end > file_size:
             raise ArtifactError(
-                f"{part.name} ends at byte {part.end}, outside {WEIGHTS_FILE} ({file_size} bytes); "
-                "the file is truncated or damaged"
+                f"{shown(part.name)} ends at byte {part.end}, outside {WEIGHTS_FILE}, which has "
+                f"{file_size}; the file is truncated or damaged"
             )
+    position = start
+    for part in sorted(parts, key=lambda item: (item.begin, item.end)):
+        label = shown(part.name)
         if part.begin != position:
             relation = "overlaps the part before it" if part.begin < position else "follows a gap"
-            raise ArtifactError(f"{part.name} {relation} in {WEIGHTS_FILE}")
+            raise ArtifactError(f"{label} {relation} in {WEIGHTS_FILE}")
         if part.begin % ITEM_BYTES[part.dtype]:
-            raise ArtifactError(f"{part.name} starts at byte {part.begin}, unaligned for float32")
+            raise ArtifactError(f"{label} starts at byte {part.begin}, unaligned for float32")
         position = part.end
     if position != file_size:
         raise ArtifactError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 from collections.abc import Mapping
@@ -34,7 +33,7 @@ from limbeck.artifact.format import (
     TableEntry,
 )
 from limbeck.artifact.header import Part, read_header
-from limbeck.artifact.strict_json import parse_object
+from limbeck.artifact.strict_json import parse_object, shown
 from limbeck.errors import ArtifactError
 from limbeck.spec import ModelSpec
 from limbeck.tensors import Tensor, Weights
@@ -68,16 +67,23 @@ class Artifact:
         self.digest: str = document.digest
         self.lineage: dict[str, Any] = document.lineage
         self.size_bytes = size_bytes
-        self._weights: Weights | None = MappingProxyType(dict(weights))
-        self._weights_map = weights_map
-        self._tokenizer_map = tokenizer_map
+        # The maps are never closed, only let go of: numpy's views do not stop mmap.close(), and a
+        # view of a closed map would crash the process. The last view takes the map with it.
+        self._open: tuple[Weights, mmap.mmap, mmap.mmap] | None = (
+            MappingProxyType(dict(weights)),
+            weights_map,
+            tokenizer_map,
+        )
+
+    def _opened(self) -> tuple[Weights, mmap.mmap, mmap.mmap]:
+        if self._open is None:
+            raise ArtifactError(f"the artifact {self.directory} has been closed")
+        return self._open
 
     @property
     def weights(self) -> Weights:
         """Name -> tensor, exactly those of limbeck.tensors.expected_tensors."""
-        if self._weights is None:
-            raise ArtifactError(f"the artifact {self.directory} has been closed")
-        return self._weights
+        return self._opened()[0]
 
     @property
     def tokenizer_path(self) -> Path:
@@ -85,23 +91,17 @@ class Artifact:
 
     def tokenizer_bytes(self) -> bytes:
         """tokenizer.json as it was when the artifact was read."""
-        if self._weights is None:
-            raise ArtifactError(f"the artifact {self.directory} has been closed")
-        return self._tokenizer_map[:]
+        return self._opened()[2][:]
 
     def release(self) -> None:
         """Give the pages back to the system; views stay valid and read them again when touched."""
-        if self._weights is not None:
-            self._weights_map.madvise(mmap.MADV_DONTNEED)
-            self._tokenizer_map.madvise(mmap.MADV_DONTNEED)
+        if self._open is not None:
+            for mapping in self._open[1:]:
+                mapping.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
-        """Let go of files and map. Harmless when called twice."""
-        self._weights = None
-        for mapping in (self._weights_map, self._tokenizer_map):
-            # BufferError: someone holds a view. The last one to go takes the map with it.
-            with contextlib.suppress(BufferError):
-                mapping.close()
+        """Let go of weights and tokenizer. Harmless when called twice."""
+        self._open = None
 
     def __enter__(self) -> Artifact:
         return self
@@ -195,8 +195,8 @@ def read_document(text: bytes) -> Document:
     digest = content_digest(document)
     if document.digest != digest:
         raise ArtifactError(
-            f"wrong digest: {DOCUMENT_FILE} says {document.digest[:64]!r}, "
-            f"but its content has {digest!r}"
+            f"wrong digest: {DOCUMENT_FILE} says {shown(document.digest)}, "
+            f"but its content has '{digest}'"
         )
     return document
 
@@ -219,7 +219,7 @@ def _check_file(name: str, descriptor: int, size: int, record: FileRecord, verif
         if found != record.sha256:
             raise ArtifactError(
                 f"wrong digest: {name} has SHA-256 {found}, {DOCUMENT_FILE} says "
-                f"{record.sha256[:64]!r}; it is damaged or changed, copy it again"
+                f"{shown(record.sha256)}; it is damaged or changed, copy it again"
             )
 
 
@@ -248,7 +248,7 @@ def _tensors(
     if extra := sorted(set(parts) - used):
         raise ArtifactError(
             f"{WEIGHTS_FILE} holds {len(extra)} parts that no tensor owns: "
-            f"{', '.join(extra[:3])[:200]!r}"
+            f"{', '.join(map(shown, extra[:3]))}"
         )
     return weights
 

@@ -31,7 +31,7 @@ def check_target(directory: str | os.PathLike[str]) -> None:
         ArtifactError: the path is a file or a directory with other things in it, or the place
             cannot be written to.
     """
-    target = Path(os.path.realpath(directory))
+    target = _resolved(directory)
     try:
         if not os.path.lexists(target):
             home = next(parent for parent in target.parents if os.path.lexists(parent))
@@ -51,6 +51,14 @@ def check_target(directory: str | os.PathLike[str]) -> None:
         raise ArtifactError(f"{home} may not be written to; name another directory")
 
 
+def _resolved(directory: str | os.PathLike[str]) -> Path:
+    """Links followed, so that a link keeps pointing at what is replaced."""
+    try:
+        return Path(os.path.realpath(directory))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{os.fspath(directory)!r} is no path: {reason(error)}") from None
+
+
 @contextlib.contextmanager
 def replaced(directory: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield an empty directory; on leaving the block it becomes `directory`.
@@ -62,7 +70,7 @@ def replaced(directory: str | os.PathLike[str]) -> Iterator[Path]:
         ArtifactError: see check_target; or the system refused a step (disk full, no permission).
     """
     check_target(directory)
-    target = Path(os.path.realpath(directory))
+    target = _resolved(directory)
     try:
         os.makedirs(target.parent, exist_ok=True)
         with _staging(target.parent) as staging:
@@ -167,12 +175,14 @@ def _exchange(first: Path, second: Path) -> None:
     os.rename(second, backup)
     try:
         os.rename(first, second)
-    except OSError:
+        try:
+            os.rename(backup, first)
+        except BaseException:
+            os.rename(second, first)
+            raise
+    except BaseException:
         os.rename(backup, second)
         raise
-    # Nothing hangs on the old one's name any more; it is about to be deleted.
-    with contextlib.suppress(OSError):
-        os.rename(backup, first)
 
 
 def _rename_exchange(first: Path, second: Path) -> bool:

@@ -17,6 +17,14 @@ from limbeck.errors import ArtifactError
 _MAX_NUMBER_CHARS = 100
 _MAX_INTEGER_BITS = 256
 
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _short.maxlong = 100
+
+
+def shown(value: object) -> str:
+    """repr() for messages, cut where a hostile file would make it endless."""
+    return _short.repr(value)
+
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
@@ -24,7 +32,7 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"the key {reprlib.repr(key)} appears twice in one object")
+                raise ValueError(f"the key {shown(key)} appears twice in one object")
             seen.add(key)
     return found
 
@@ -32,13 +40,13 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _float(text: str) -> float:
     value = float(text) if len(text) <= _MAX_NUMBER_CHARS else math.inf
     if not math.isfinite(value):
-        raise ValueError(f"the number {reprlib.repr(text)} is out of range")
+        raise ValueError(f"the number {shown(text)} is out of range")
     return value
 
 
 def _int(text: str) -> int:
     if len(text) > _MAX_NUMBER_CHARS:
-        raise ValueError(f"the number {reprlib.repr(text)} is out of range")
+        raise ValueError(f"the number {shown(text)} is out of range")
     return int(text)
 
 
@@ -88,7 +96,7 @@ def parse_object(data: bytes, *, what: str, max_bytes: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{what} is damaged: {error}") from None
     if not isinstance(value, dict):
-        raise ArtifactError(f"{what} must hold a JSON object, found {reprlib.repr(value)}")
+        raise ArtifactError(f"{what} must hold a JSON object, found {shown(value)}")
     if b"\\u" in data:
         try:
             canonical(value)
