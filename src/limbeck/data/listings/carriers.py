@@ -150,11 +150,26 @@ def screen(texts: Iterable[str]) -> list[str]:
     return [text for text in texts if not already_leaks(text)]
 
 
-def cut(text: str, rng: random.Random) -> list[Segment]:
-    """The carrier as sentences and separators; now and then only a few sentences of it."""
+def cut(text: str, rng: random.Random, max_words: int | None = None) -> list[Segment]:
+    """The carrier as sentences and separators.
+
+    Now and then it is only a few sentences of it, as short fields have; with max_words always no
+    more than so many words, in whole sentences where the first one is not longer by itself.
+    """
     parts: Sequence[str] = sentences(text)
     count = (len(parts) + 1) // 2
-    if count > 2 and rng.random() < 0.2:
+    if max_words is not None:
+        start = rng.randrange(count) if count else 0
+        room = max_words
+        end = start
+        while end < count and (room := room - len(parts[2 * end].split())) >= 0:
+            end += 1
+        if end == start:
+            return (
+                [Segment(*(" ".join(parts[2 * start].split()[:max_words]),) * 2)] if count else []
+            )
+        parts = parts[2 * start : 2 * end - 1]
+    elif count > 2 and rng.random() < 0.2:
         keep = rng.randint(1, min(4, count))
         start = rng.randint(0, count - keep)
         parts = parts[2 * start : 2 * (start + keep) - 1]
