@@ -15,6 +15,9 @@ from limbeck.data.listings.catalogue import BANKS, Bank, by_kind
 from limbeck.data.listings.grammar import Segment, expand
 from limbeck.data.listings.slots import filler
 
+# Marks segments of the carrier: other sentences may go into and between those, but not into each
+# other.
+CARRIED = "carrier"
 # Shares of given carriers, in hundredths, in the order of BANKS.
 SHARES: dict[Bank, int] = {"train": 65, "validation": 15, "test": 20}
 _SECTIONS = (
@@ -173,4 +176,13 @@ def cut(text: str, rng: random.Random, max_words: int | None = None) -> list[Seg
         keep = rng.randint(1, min(4, count))
         start = rng.randint(0, count - keep)
         parts = parts[2 * start : 2 * (start + keep) - 1]
-    return [Segment(part, part) for part in parts]
+    return [_carried(part) for part in parts]
+
+
+def whole(text: str) -> list[Segment]:
+    """All of the carrier as sentences and separators."""
+    return [_carried(part) for part in sentences(text)]
+
+
+def _carried(text: str) -> Segment:
+    return Segment(text, text, notation=CARRIED)

@@ -13,7 +13,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from limbeck.data.listings.carriers import cut, screen, sentences, split_carriers, write_carrier
+from limbeck.data.listings.carriers import (
+    CARRIED,
+    cut,
+    screen,
+    split_carriers,
+    whole,
+    write_carrier,
+)
 from limbeck.data.listings.catalogue import Bank, Family, by_kind
 from limbeck.data.listings.fictional import scrub
 from limbeck.data.listings.grammar import Segment, expand
@@ -78,7 +85,7 @@ def fictionalise(example: Example) -> Example:
     return _example(
         [
             Segment(*((scrub(it.text),) * 2), it.role, it.notation)
-            if it.role == "text"
+            if it.notation == CARRIED
             else Segment(it.twin, it.twin, it.role, it.notation)
             for it in example.segments
         ],
@@ -193,9 +200,7 @@ def _harmless_family(bank: Bank, rng: random.Random) -> Family:
 def _insert_inline(body: list[Segment], piece: list[Segment], rng: random.Random) -> bool:
     """Put a piece inside a sentence of the carrier; False where no sentence is long enough."""
     fit = [
-        index
-        for index, it in enumerate(body)
-        if it.role == "text" and it.text == it.twin and it.text.count(" ") >= 7
+        index for index, it in enumerate(body) if it.notation == CARRIED and it.text.count(" ") >= 7
     ]
     if not fit:
         return False
@@ -210,11 +215,11 @@ def _insert_inline(body: list[Segment], piece: list[Segment], rng: random.Random
         text = piece[0].text[:1].lower() + piece[0].text[1:]
         piece = [Segment(text, text), *piece[1:]]
     body[index : index + 1] = [
-        Segment(before, before),
+        Segment(before, before, notation=CARRIED),
         Segment(left, left),
         *piece,
         Segment(right, right),
-        Segment(after, after),
+        Segment(after, after, notation=CARRIED),
     ]
     return True
 
@@ -224,7 +229,8 @@ def _insert(body: list[Segment], piece: list[Segment], where: str, rng: random.R
     if where == "inline" and _insert_inline(body, piece, rng):
         return
     piece = _ended(piece, rng)
-    joint = Segment(*(rng.choices((" ", "\n", "  ", "\n\n", ""), (70, 14, 6, 8, 2))[0],) * 2)
+    space = rng.choices((" ", "\n", "  ", "\n\n", ""), (70, 14, 6, 8, 2))[0]
+    joint = Segment(space, space, notation=CARRIED)
     if not body:
         body.extend(piece)
         return
@@ -234,7 +240,7 @@ def _insert(body: list[Segment], piece: list[Segment], where: str, rng: random.R
     gaps = [
         index
         for index, it in enumerate(body)
-        if index and it.role == "text" and it.text and not it.text.strip()
+        if index and it.notation == CARRIED and it.text and not it.text.strip()
     ]
     if where == "end" or not gaps:
         body.extend([joint, *piece])
@@ -405,7 +411,7 @@ def compose_long(
         carrier = source[offset + place]
         names.append(_carrier_id(carrier))
         place += 1
-        body = [Segment(part, part) for part in sentences(carrier)]
+        body = whole(carrier)
         family = _harmless_family(bank, rng)
         kinds.append(family.kind)
         piece = [

@@ -47,7 +47,7 @@ _DATE = re.compile(
 )
 _SUM = re.compile(r"\((\d)\+(\d)\)")
 _AT = r"\s?(?:@|＠|\(at\)|\[at\]|\{at\}|<at>)\s?"
-_DOT = r"\s?(?:\.|\(dot\)|\[dot\]|\{dot\}|<dot>|\bdot\b)\s?"
+_DOT = r"(?:\.(?!\s)|\s\.\s|\s?(?:\(dot\)|\[dot\]|\{dot\}|<dot>|\bdot\b)\s?)"
 _EMAIL = re.compile(
     rf"[\w.+-]+{_AT}(?:[\w-]+(?:{_DOT}[\w-]+)+|(?:gmail|hotmail|yahoo|outlook|icloud|aol)\b)",
     re.IGNORECASE,
