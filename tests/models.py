@@ -107,17 +107,19 @@ def write(
     task: str,
     *,
     shape: Shape | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     labels: tuple[str, ...] | None = None,
     config: dict[str, Any] | None = None,
 ) -> Path:
     """Write config.json, model.safetensors and tokenizer files of a random model.
 
     Args:
+        seed: of the weights; by default each architecture has its own.
         labels: label names; those of this module by default.
         config: further fields of config.json, such as problem_type.
     """
     shape = shape or Shape()
+    seed = ARCHITECTURES.index(architecture) if seed is None else seed
     if labels is None:
         labels = {
             "text-classification": SEQUENCE_LABELS,
