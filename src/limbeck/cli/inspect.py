@@ -10,7 +10,10 @@ import typer
 
 def command(
     model: Annotated[
-        str | None, typer.Argument(help="An artifact, a Hugging Face directory, or a hub name.")
+        str | None,
+        typer.Argument(
+            metavar="MODEL", help="An artifact, a Hugging Face directory, or a hub name."
+        ),
     ] = None,
     lengths: Annotated[
         Path | None, typer.Option("--lengths", help="File of texts whose lengths to describe.")

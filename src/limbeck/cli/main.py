@@ -5,6 +5,7 @@ Exit codes: 0 done; 2 input or usage that the caller can mend; 130 interrupted; 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import sys
@@ -47,6 +48,21 @@ def _root(
         raise typer.Exit
 
 
+class _PipeClosedError(Exception):
+    """A BrokenPipeError under a name that typer does not know, or it would leave with 1."""
+
+
+def _guarded(command: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def guarded(*positional: Any, **named: Any) -> Any:
+        try:
+            return command(*positional, **named)
+        except BrokenPipeError:
+            raise _PipeClosedError from None
+
+    return guarded
+
+
 def _unloaded(summary: str) -> Callable[[], None]:
     def command() -> None:
         raise AssertionError("a command that is called is imported before")
@@ -69,7 +85,7 @@ def application(named: str | None = None) -> typer.Typer:
     for name, summary in COMMANDS.items():
         run: Callable[..., Any] = _unloaded(summary)
         if name == named:
-            run = importlib.import_module(f"limbeck.cli.{name}").command
+            run = _guarded(importlib.import_module(f"limbeck.cli.{name}").command)
         app.command(name)(run)
     return app
 
@@ -87,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
+    except (BrokenPipeError, _PipeClosedError):
         return _closed_pipe()
     except InputError as error:
         say(f"limbeck: {error}")
@@ -98,9 +114,6 @@ def run(arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         say("limbeck: interrupted")
         return EXIT_INTERRUPTED
-    except SystemExit as leaving:  # typer leaves this way where a pipe closes under it
-        _closed_pipe()
-        return leaving.code if isinstance(leaving.code, int) else EXIT_FAILED
     except Exception as error:
         show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
         if callable(show) and isinstance(code, int):  # typer's own: a usage error

@@ -29,11 +29,13 @@ class InputFormat(StrEnum):
 def command(
     model: Annotated[
         str,
-        typer.Argument(help="An artifact, a Hugging Face directory, or a hub name."),
+        typer.Argument(
+            metavar="MODEL", help="An artifact, a Hugging Face directory, or a hub name."
+        ),
     ],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="Texts; without any, --input is read."),
+        typer.Argument(metavar="TEXT", help="Texts; without any, --input is read."),
     ] = None,
     source: Annotated[
         str | None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import BinaryIO, cast
 
 from limbeck import data
 
@@ -29,9 +30,7 @@ def stdin_rows(
         InputError: a wanted column is absent.
     """
     # Bytes that are no UTF-8 become lone surrogates, which the readers tell of by line.
-    stream = io.TextIOWrapper(
-        sys.stdin.buffer, encoding="utf-8", errors="surrogateescape", newline=""
-    )
+    stream = io.TextIOWrapper(_binary(), encoding="utf-8", errors="surrogateescape", newline="")
     first = stream.readline()
     # A byte order mark may come through a pipe as well.
     first = first.removeprefix("\ufeff")
@@ -47,6 +46,18 @@ def stdin_rows(
         keep=keep,
         report=report,
     )
+
+
+def _binary() -> BinaryIO:
+    """Standard input under a descriptor of its own.
+
+    A thread may still wait in it when the program is interrupted; if it waited in sys.stdin, the
+    interpreter could not close that one and would abort.
+    """
+    try:
+        return open(os.dup(sys.stdin.fileno()), "rb")
+    except (OSError, ValueError):  # no real file, as under a test
+        return sys.stdin.buffer
 
 
 class _Prepended:
