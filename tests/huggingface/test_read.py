@@ -313,6 +313,8 @@ def test_custom_code_on_a_known_family(copy: Callable[..., Path]) -> None:
         ({"id2label": {"0": "a", "1": "b", "3": "c"}}, "must number labels"),
         ({"id2label": {"0": "a", "x": "b"}}, "bad entry"),
         ({"id2label": ["a", "b", "c"]}, "must map"),
+        ({"id2label": None, "num_labels": 10**12}, "num_labels"),
+        ({"id2label": None, "num_labels": 0}, "num_labels"),
         ({"problem_type": "ranking"}, "problem_type 'ranking'"),
         ({"architectures": ["BertForQuestionAnswering"]}, "task='feature-extraction'"),
         ({"model_type": "distilbert", "architectures": None}, "no tensor"),
@@ -391,6 +393,13 @@ def test_a_truncated_weight_file(copy: Callable[..., Path]) -> None:
     path = directory / "model.safetensors"
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match="not a safetensors file"):
+        huggingface.read(directory)
+
+
+def test_a_pointer_of_git_lfs(copy: Callable[..., Path]) -> None:
+    directory = copy()
+    (directory / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(ModelError, match="git lfs pull"):
         huggingface.read(directory)
 
 

@@ -95,13 +95,11 @@ class Engine:
         self._stored_bytes = sum(tensor.size_bytes for tensor in weights.values())
         converted = convert_weights(weights, spec.encoder, precision)
         # The library reads this one in place.
-        self._word_embeddings = np.ascontiguousarray(converted["embeddings.word"].stored())
-        handle = _create(lib, self.spec, converted, self._word_embeddings, self.isa, self.threads)
+        word_embeddings = np.ascontiguousarray(converted["embeddings.word"].stored())
+        handle = _create(lib, self.spec, converted, word_embeddings, self.isa, self.threads)
         self._handle = handle
-        # The arrays that the native model reads in place must outlive it, hence the argument.
-        self._finalizer = weakref.finalize(
-            self, _destroy, lib, handle, self._word_embeddings, self._pid
-        )
+        # What the native model reads in place must outlive it, hence the argument.
+        weakref.finalize(self, _destroy, lib, handle, word_embeddings, self._pid)
 
     @property
     def precision(self) -> Precision:

@@ -19,6 +19,7 @@ from limbeck.huggingface.configuration import read_json
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+_LFS = b"version https://git-lfs"
 _FLOATS = ("F32", "F16", "BF16", "F64")
 
 
@@ -83,12 +84,24 @@ def open_checkpoint(directory: Path, class_name: str) -> Iterator[Checkpoint]:
             try:
                 files[path] = stack.enter_context(safe_open(str(path), framework="np"))
             except (SafetensorError, OSError) as error:
-                raise ModelError(f"{path} is not a safetensors file: {error}") from error
+                raise ModelError(
+                    f"{path} is not a safetensors file: {_why(path, error)}"
+                ) from error
             places.update(dict.fromkeys(files[path].keys(), path))
         for name, file in (index or {}).items():
             if places.get(name) != directory / file:
                 raise ModelError(f"{_INDEX} says that {file} holds {name}; it does not")
         yield Checkpoint(files, places)
+
+
+def _why(path: Path, error: Exception) -> str:
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_LFS)) == _LFS:
+                return "it is the pointer that git leaves without git-lfs; run: git lfs pull"
+    except OSError:
+        pass
+    return str(error)
 
 
 def _index(directory: Path, class_name: str) -> dict[str, str] | None:
@@ -112,7 +125,10 @@ def _index(directory: Path, class_name: str) -> dict[str, str] | None:
 def _no_weights(directory: Path, class_name: str) -> str:
     found = next((name for name in _PICKLES if (directory / name).is_file()), None)
     if found is None:
-        return f"{directory} has no {_SINGLE}"
+        return (
+            f"{directory} has no {_SINGLE}; a hub model that was published as pytorch_model.bin "
+            "alone must be loaded with transformers and saved again with save_pretrained"
+        )
     code = (
         f"from transformers import {class_name} as M; "
         f"M.from_pretrained({str(directory)!r}).save_pretrained({str(directory)!r})"

@@ -52,6 +52,8 @@ _PROBLEMS: dict[str, Problem] = {
 }
 _DISTILBERT_NORM_EPS = 1e-12  # fixed in transformers, not part of its configuration
 
+_MAX_LABELS = 2**24  # as every size in limbeck.spec
+
 _T = TypeVar("_T", int, float)
 
 
@@ -253,7 +255,10 @@ def labels(config: Mapping[str, Any]) -> tuple[str, ...]:
     """
     names = config.get("id2label")
     if names is None:
-        return tuple(f"LABEL_{i}" for i in range(_number(config, ("num_labels",), 2)))
+        count = _number(config, ("num_labels",), 2)
+        if not 0 < count < _MAX_LABELS:
+            raise ModelError(f"num_labels in config.json must be positive, found {count}")
+        return tuple(f"LABEL_{i}" for i in range(count))
     if not isinstance(names, dict) or not names:
         raise ModelError("id2label in config.json must map label ids to names")
     by_id: dict[int, str] = {}
