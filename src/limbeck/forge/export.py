@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limbeck import artifact, huggingface, text
+from limbeck import artifact, huggingface, runtimes
 from limbeck.engine.quantization import convert_weights
 from limbeck.errors import InputError, ModelError
 from limbeck.forge.checkpoint import Checkpoint, as_safetensors, versions
 from limbeck.forge.verify import Limits, VerifyReport, verify
 from limbeck.spec import ModelSpec, Precision, QuantSpec, Threshold
-from limbeck.tensors import Tensor, Weights, expected_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,25 +95,22 @@ def _export(
     lineage: Mapping[str, Any],
     limits: Limits,
 ) -> Exported:
-    original = huggingface.read(source, task=task)
+    original = runtimes.open_source(source, task)
     encoder = original.spec.encoder
-    longest = max_tokens or text.resolve_max_tokens(original.directory, encoder.max_tokens)
+    longest = max_tokens or original.spec.task.max_tokens
     if longest > encoder.max_tokens:
         raise InputError(
             f"texts cannot be cut at {longest} tokens: the model has positions for "
             f"{encoder.max_tokens}"
         )
-    spec = ModelSpec(
-        encoder=encoder,
-        task=dataclasses.replace(original.spec.task, max_tokens=longest, threshold=threshold),
-        quant=QuantSpec(precision=precision),
-    )
     contents: dict[str, Any] = {
-        "spec": spec,
-        "weights": convert_weights(
-            with_blocks(original.weights, original.spec), encoder, precision
+        "spec": ModelSpec(
+            encoder=encoder,
+            task=dataclasses.replace(original.spec.task, max_tokens=longest, threshold=threshold),
+            quant=QuantSpec(precision=precision),
         ),
-        "tokenizer_json": text.read_tokenizer_json(original.directory),
+        "weights": convert_weights(original.weights, encoder, precision),
+        "tokenizer_json": original.tokenizer_json(),
         "lineage": {**lineage, "made_by": versions()},
     }
     trial = scratch / "trial"
@@ -128,15 +124,3 @@ def _export(
         size = made.size_bytes
     report = dataclasses.replace(report, source=str(out))
     return Exported(directory=out, digest=digest, size_bytes=size, report=report)
-
-
-def with_blocks(weights: Weights, spec: ModelSpec) -> dict[str, Tensor]:
-    """Linear weights whose zeros stand in blocks, stored as blocks; the rest as it is."""
-    found = dict(weights)
-    for name, _, row in expected_tensors(spec.encoder, spec.task.head, len(spec.task.labels)):
-        if row.kind != "linear" or found[name].block is not None:
-            continue
-        pattern = artifact.find_block_pattern(found[name].dense())
-        if pattern is not None:
-            found[name] = artifact.encode_blocks(found[name], pattern)
-    return found

@@ -12,7 +12,7 @@ from limbeck.text import Tokenizer
 
 # Token counts, special tokens included: single tokens, both sides of the widths that kernels and
 # tiles have (4, 8, 16, 32, 64), and long ones. Those beyond the model's positions are left out.
-LENGTHS = (1, 2, 3, 5, 8, 15, 17, 31, 33, 63, 64, 65, 100, 128, 200, 257, 384, 511, 512)
+LENGTHS = (1, 2, 3, 5, 8, 16, 17, 33, 64, 65, 100, 129, 257, 512)
 
 TEXTS = (
     "",
@@ -44,6 +44,21 @@ class GoldenInputs:
     @property
     def lengths(self) -> tuple[int, ...]:
         return tuple(sorted({len(row) for row in self.ids}))
+
+    def up_to(self, tokens: int) -> GoldenInputs:
+        """The inputs of at most so many tokens."""
+        kept = [index for index, row in enumerate(self.ids) if len(row) <= tokens]
+        return GoldenInputs(
+            ids=tuple(self.ids[index] for index in kept),
+            type_ids=None
+            if self.type_ids is None
+            else tuple(self.type_ids[index] for index in kept),
+        )
+
+    def length_at(self, token: int) -> int:
+        """Length of the input that token number `token` of the packed batch belongs to."""
+        ends = np.cumsum([len(row) for row in self.ids])
+        return len(self.ids[int(np.searchsorted(ends, token, side="right"))])
 
     def packed(self) -> PackedBatch:
         return pack(self.ids, self.type_ids)

@@ -1,0 +1,83 @@
+"""limbeck distil: a teacher and texts -> a shallower student."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    teacher: Annotated[
+        str, typer.Option("--teacher", "-t", help="Trained classifier: a directory or a hub name.")
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", "-d", help="CSV, JSONL or Parquet with texts and labels.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the student.")],
+    layers: Annotated[
+        int | None, typer.Option("--layers", "-l", help="Layers to keep; default: half of them.")
+    ] = None,
+    transfer: Annotated[
+        Path | None,
+        typer.Option(help="More texts, labels not needed, on which the teacher is asked."),
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="Column with the text.")] = "text",
+    pair_column: Annotated[
+        str | None, typer.Option(help="Column with a second text, for tasks on pairs.")
+    ] = None,
+    label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="Labelled file to measure on; without it a tenth of --data is held out."),
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Temperature of the soft targets.")] = 2.0,
+    soft_weight: Annotated[
+        float, typer.Option(help="Share of the soft targets in the loss; the labels have the rest.")
+    ] = 0.5,
+    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 3.0,
+    batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 1e-4,
+    seed: Annotated[int, typer.Option(help="Seed for batches and dropout.")] = 0,
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32 or bf16; auto takes bf16 where a probe finds it faster.")
+    ] = "auto",
+    cache: Annotated[
+        Path, typer.Option(help="Directory for the teacher's logits, kept between runs.")
+    ] = Path(".limbeck/logits"),
+) -> None:
+    """Distil a trained classifier into a shallower one.
+
+    Example: limbeck distil --teacher ./teacher --data reviews.csv --layers 3 --out ./student
+    """
+    from limbeck import forge
+
+    forge.require("torch", "transformers", "pyarrow")
+    from limbeck.cli import training_files as files
+    from limbeck.forge import checkpoint, distil, logits, students
+    from limbeck.forge.training import TrainingConfig
+
+    files.check_out(out)
+    wise = checkpoint.load(teacher)
+    columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
+    rows, held_out = files.read_labelled(data, validation, columns, seed, wise.labels)
+    if transfer is not None:
+        rows = files.append(rows, files.read_unlabelled(transfer, columns, wise.labels))
+    wanted = logits.of(wise, rows, cache)
+    config = distil.DistilConfig(
+        temperature=temperature,
+        soft_weight=soft_weight,
+        training=TrainingConfig(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            max_tokens=wise.max_tokens,
+            seed=seed,
+            precision=files.check_precision(precision),
+        ),
+    )
+    made, report = distil.offline(students.every_other_layer(wise, layers), rows, wanted, config)
+    made.save(out)
+    files.show_training(made, report, held_out, out, teacher=wise)
+    typer.echo(f"next: limbeck convert {out} --out ./artifact")

@@ -1,0 +1,68 @@
+"""limbeck train: labelled text -> a fine-tuned teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    data: Annotated[
+        Path, typer.Option("--data", "-d", help="CSV, JSONL or Parquet with texts and labels.")
+    ],
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Encoder: a model directory or a hub name.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the trained model.")],
+    text_column: Annotated[str, typer.Option(help="Column with the text.")] = "text",
+    pair_column: Annotated[
+        str | None, typer.Option(help="Column with a second text, for tasks on pairs.")
+    ] = None,
+    label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="Labelled file to measure on; without it a tenth of --data is held out."),
+    ] = None,
+    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 3.0,
+    batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 5e-5,
+    max_tokens: Annotated[
+        int, typer.Option(help="Longer texts are cut, in training and in what is made of it.")
+    ] = 128,
+    seed: Annotated[int, typer.Option(help="Seed for batches, dropout and the new head.")] = 0,
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32 or bf16; auto takes bf16 where a probe finds it faster.")
+    ] = "auto",
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop training after this time, its schedule completed.")
+    ] = None,
+) -> None:
+    """Fine-tune an encoder to classify texts.
+
+    Example: limbeck train --data reviews.csv --model ./MiniLM --out ./teacher
+    """
+    from limbeck import forge
+
+    forge.require("torch", "transformers")
+    from limbeck.cli import training_files as files
+    from limbeck.forge import teacher
+    from limbeck.forge.training import TrainingConfig
+
+    files.check_out(out)
+    columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
+    rows, held_out = files.read_labelled(data, validation, columns, seed)
+    config = TrainingConfig(
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        max_tokens=max_tokens,
+        seed=seed,
+        precision=files.check_precision(precision),
+        max_seconds=None if minutes is None else 60 * minutes,
+    )
+    made, report = teacher.finetune(model, rows, config)
+    made.save(out)
+    files.show_training(made, report, held_out, out)
+    typer.echo(f"next: limbeck distil --teacher {out} --data {data} --out ./student")

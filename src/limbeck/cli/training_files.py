@@ -1,0 +1,116 @@
+"""What train and distil share: reading their files, and saying what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import typer
+
+from limbeck import data
+from limbeck.errors import InputError
+from limbeck.forge import logits
+from limbeck.forge.checkpoint import Checkpoint
+from limbeck.forge.examples import UNLABELLED, TrainingSet, split_off, training_set
+from limbeck.forge.training import Precision, TrainingReport
+from limbeck.tasks import metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a file hold what; `pair` None: single texts."""
+
+    text: str
+    pair: str | None
+    label: str
+
+
+def check_out(out: Path) -> None:
+    """Refuse to write over something before hours of training, not after.
+
+    Raises:
+        InputError: `out` is a file, or a directory that has files and is no model directory.
+    """
+    if out.is_file() or (
+        out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file()
+    ):
+        raise InputError(f"{out} is there and is no model directory; name another with --out")
+
+
+def check_precision(name: str) -> Precision:
+    """The option's value as the forge knows it.
+
+    Raises:
+        InputError: it is none of the three.
+    """
+    for known in get_args(Precision):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"precision {name!r} is not auto, fp32 or bf16")
+
+
+def read_labelled(
+    path: Path,
+    validation: Path | None,
+    columns: Columns,
+    seed: int,
+    names: Sequence[str] | None = None,
+) -> tuple[TrainingSet, TrainingSet]:
+    """Rows to train on and rows to measure on."""
+    rows = _read(path, columns, columns.label, names)
+    if validation is None:
+        return split_off(rows, 0.1, seed, at_most=2000)
+    return rows, _read(validation, columns, columns.label, rows.names)
+
+
+def read_unlabelled(path: Path, columns: Columns, names: Sequence[str]) -> TrainingSet:
+    """Rows whose labels, if any, are not looked at."""
+    return _read(path, columns, None, names)
+
+
+def _read(
+    path: Path, columns: Columns, label_column: str | None, names: Sequence[str] | None
+) -> TrainingSet:
+    rows = data.read_rows(
+        path, text_column=columns.text, pair_column=columns.pair, label_column=label_column
+    )
+    return training_set(((row.text, row.pair, row.label) for row in rows), names)
+
+
+def append(first: TrainingSet, second: TrainingSet) -> TrainingSet:
+    """The rows of both, in order; they have the same label names."""
+    assert first.names == second.names
+    if (first.pairs is None) != (second.pairs is None):
+        raise InputError("one of the files has pairs of texts and the other has not")
+    return TrainingSet(
+        texts=first.texts + second.texts,
+        labels=np.concatenate([first.labels, second.labels]),
+        names=first.names,
+        pairs=None if first.pairs is None or second.pairs is None else first.pairs + second.pairs,
+    )
+
+
+def show_training(
+    made: Checkpoint,
+    report: TrainingReport,
+    held_out: TrainingSet,
+    out: Path,
+    teacher: Checkpoint | None = None,
+) -> None:
+    """Print what training did and how well the result answers held-out rows."""
+    typer.echo(
+        f"{report.steps} of {report.planned_steps} steps, {report.rows_seen} rows, "
+        f"{report.seconds:.0f} s ({report.tokens_per_second:.0f} tokens/s, {report.precision}), "
+        f"loss {report.first_loss:.3f} -> {report.last_loss:.3f}"
+    )
+    labelled = held_out.take(np.flatnonzero(held_out.labels != UNLABELLED))
+    if len(labelled):
+        for name, model in (("teacher", teacher), ("trained", made)):
+            if model is not None:
+                found = logits.of(model, labelled).argmax(axis=1)
+                share = metrics.accuracy(found, labelled.labels)
+                typer.echo(f"{name}: accuracy {share:.4f} on {len(labelled)} held-out rows")
+    typer.echo(f"{out}  {made.size_bytes / 1e6:.1f} MB fp32  {made.digest}")
