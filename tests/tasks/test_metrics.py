@@ -125,6 +125,8 @@ def test_calibration_of_two_classes() -> None:
     found = metrics.expected_calibration_error([0.9, 0.9, 0.2], [1, 0, 0], bins=10)
     assert found == pytest.approx(0.4 * 2 / 3 + 0.2 / 3)
     assert metrics.expected_calibration_error([1.0, 0.0], [1, 0]) == 0.0
+    # A bin holds its upper edge: 0.5 stands alone in the lower one of two.
+    assert metrics.expected_calibration_error([0.5, 0.7], [0, 0], bins=2) == pytest.approx(0.6)
 
 
 @given(st.lists(st.tuples(coarse, coarse), min_size=2, max_size=30))

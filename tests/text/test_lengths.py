@@ -23,6 +23,7 @@ ENCODER = EncoderSpec(
         (None, {"model_max_length": 384}, 384),
         (None, {"model_max_length": 1000000000000000019884624838656}, 512),
         (None, {"model_max_length": 1e30}, 512),
+        (None, {"model_max_length": float("inf")}, 512),
         (None, {"model_max_length": 100000}, 512),
         ({"max_seq_length": 256}, {"model_max_length": 384}, 256),
         ({"max_seq_length": None}, {"model_max_length": 384}, 384),

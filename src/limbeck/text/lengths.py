@@ -13,8 +13,6 @@ from limbeck.errors import InputError, ModelError
 from limbeck.spec import EncoderSpec
 from limbeck.text.vocabulary import read_json
 
-# Larger values are the "no maximum" marker that transformers writes (1e30), never a length.
-_NO_MAXIMUM = 2**24
 _CANDIDATES = (16, 32, 48, 64, 96, 128, 192, 256, 320, 384, 448, 512, 768, 1024, 2048, 4096, 8192)
 
 
@@ -37,8 +35,8 @@ def resolve_max_tokens(directory: Path, encoder_max: int) -> int:
             continue
         if not isinstance(value, int | float) or isinstance(value, bool) or not value >= 1:
             raise ModelError(f"{key} in {directory / name} must be positive, found {value!r}")
-        if value < _NO_MAXIMUM:
-            return min(int(value), encoder_max)
+        # The 1e30 that transformers writes for "no maximum" ends here too.
+        return int(min(value, encoder_max))
     return encoder_max
 
 
