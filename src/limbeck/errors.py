@@ -19,7 +19,7 @@ class ArtifactError(LimbeckError):
 
 
 class ModelError(LimbeckError):
-    """A model directory that is no model, or one whose architecture or weights are not supported."""
+    """No model directory, or one whose architecture or weights are not supported."""
 
 
 class EngineError(LimbeckError):

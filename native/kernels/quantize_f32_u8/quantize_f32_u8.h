@@ -3,14 +3,17 @@
 //   inverse = 255 / (high - low), scale = (high - low) * (1 / 255), zero = round(-low * inverse)
 //   q = clamp(round(x * inverse) + zero, 0, 255)
 //
-// with low <= 0 <= high, rounding half to even; a lane that is all zero gets scale 1, zero point 0.
-// The same rule in numpy: limbeck/engine/quantization.py.
+// with low <= 0 <= high, rounding half to even. A lane whose range does not exceed kFlatRange counts as all zero: scale
+// 1, zero point 0. The same rule in numpy: limbeck/engine/quantization.py.
 #ifndef LIMBECK_KERNELS_QUANTIZE_F32_U8_H_
 #define LIMBECK_KERNELS_QUANTIZE_F32_U8_H_
 
 #include "base/types.h"
 
 namespace limbeck {
+
+// 255 / range stays finite above this, and no model means anything by smaller values.
+static constexpr float kFlatRange = 1e-30f;
 
 struct QuantizeArgs {
   const float* x;     // [rows][16]

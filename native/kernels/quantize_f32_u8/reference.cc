@@ -13,7 +13,7 @@ void quantize_f32_u8_reference(const QuantizeArgs& args) {
       high = ScalarMax(high, args.x[row * kLanes + lane]);
     }
     const float range = high - low;
-    const bool flat = !(range > 0.0f);
+    const bool flat = !(range > kFlatRange);
     const float inverse = flat ? 0.0f : 255.0f / range;
     const int32_t zero = static_cast<int32_t>(std::nearbyint((0.0f - low) * inverse));
     args.scale[lane] = flat ? 1.0f : range * (1.0f / 255.0f);

@@ -25,12 +25,13 @@ int main() {
   const QuantizeFn reference = test::Reference(KernelTable::quantize);
   int64_t cases = 0;
   for (int64_t rows = 0; rows <= 35; ++rows) {
-    for (int variant = 0; variant < 6; ++variant) {
+    for (int variant = 0; variant < 7; ++variant) {
       Buffer<float> x(rows * kLanes, 1);
       x.FillUniform(random, variant == 1 ? 0.0 : -3.0, variant == 2 ? 0.0 : 5.0);
       if (variant == 3) x.Fill(0.0f);
       if (variant == 4) x.FillUniform(random, -1e30, 1e30);
-      if (variant == 5) x.FillUniform(random, -1e-30, 1e-30);
+      if (variant == 5) x.FillUniform(random, -1e-29, 1e-29);
+      if (variant == 6) x.FillUniform(random, -1e-38, 1e-38);  // 255 / range would overflow: as good as zero
       Buffer<float> low(kLanes, 1);
       Buffer<float> high(kLanes, 1);
       for (int64_t i = 0; i < x.size(); ++i) {

@@ -5,8 +5,8 @@
 namespace limbeck {
 namespace {
 
-inline Vec SelectPositive(Vec test, Vec a, Vec b) {
-  return _mm256_blendv_ps(b, a, _mm256_cmp_ps(test, _mm256_setzero_ps(), _CMP_GT_OQ));
+inline Vec SelectAbove(Vec test, Vec limit, Vec a, Vec b) {
+  return _mm256_blendv_ps(b, a, _mm256_cmp_ps(test, limit, _CMP_GT_OQ));
 }
 
 }  // namespace

@@ -5,8 +5,8 @@
 namespace limbeck {
 namespace {
 
-inline Vec SelectPositive(Vec test, Vec a, Vec b) {
-  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(test, _mm512_setzero_ps(), _CMP_GT_OQ), b, a);
+inline Vec SelectAbove(Vec test, Vec limit, Vec a, Vec b) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(test, limit, _CMP_GT_OQ), b, a);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import weakref
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -52,7 +51,8 @@ class Engine:
     """Runs one model. Pure: the same sequence gets the same bits, whatever shares its batch and
     however many threads run; in int8 on every instruction set as well.
 
-    `forward` may be called from many threads at once.
+    `forward` may be called from many threads at once, and in a process forked after loading: the
+    child shares the packed weights and starts threads of its own at its first call.
     """
 
     def __init__(
@@ -89,7 +89,6 @@ class Engine:
         self.isa = library.choose_isa(isa)
         self.threads = _check_threads(threads)
         self.spec = replace(spec, quant=QuantSpec(precision=precision))
-        self._pid = os.getpid()
         _check_weights(spec, weights)
         self._stored = {name: _Stored.of(tensor) for name, tensor in weights.items()}
         self._stored_bytes = sum(tensor.size_bytes for tensor in weights.values())
@@ -99,7 +98,7 @@ class Engine:
         handle = _create(lib, self.spec, converted, word_embeddings, self.isa, self.threads)
         self._handle = handle
         # What the native model reads in place must outlive it, hence the argument.
-        weakref.finalize(self, _destroy, lib, handle, word_embeddings, self._pid)
+        weakref.finalize(self, _destroy, lib, handle, word_embeddings)
 
     @property
     def precision(self) -> Precision:
@@ -115,8 +114,7 @@ class Engine:
         Raises:
             InputError: ids, type ids or lengths that the model has no table row for, or an output
                 that it does not have.
-            EngineError: the native engine failed, or this process is a fork of the one that
-                loaded the model.
+            EngineError: the native engine failed.
         """
         if output not in library.OUTPUTS:
             raise InputError(f"output {output!r} is not one of {', '.join(library.OUTPUTS)}")
@@ -125,11 +123,6 @@ class Engine:
             raise InputError(
                 "this model has no classification head; ask for output='hidden', 'mean', 'cls' "
                 "or 'max'"
-            )
-        if os.getpid() != self._pid:
-            raise EngineError(
-                "the model was loaded before this process was forked, and its threads stayed "
-                "behind; load it in this process, or start processes with 'spawn'"
             )
         by_token = output == "hidden" or (
             output == "logits" and head is not None and head.kind == "token"
@@ -302,9 +295,8 @@ def _create(
     return handle.value
 
 
-def _destroy(lib: ctypes.CDLL, handle: int, _alive: npt.NDArray[Any], pid: int) -> None:
-    if os.getpid() == pid:  # a fork has no threads to stop
-        lib.limbeck_model_destroy(handle)
+def _destroy(lib: ctypes.CDLL, handle: int, _alive: npt.NDArray[Any]) -> None:
+    lib.limbeck_model_destroy(handle)
 
 
 def _int32(values: npt.NDArray[Any], what: str) -> npt.NDArray[np.int32]:

@@ -21,6 +21,8 @@ F32 = npt.NDArray[np.float32]
 # -128 stays unused, so that a row and its negative quantise alike.
 _WEIGHT_MAX = np.float32(127)
 _ACTIVATION_MAX = np.float32(255)
+# A token whose values span no more than this counts as all zero: 255 / range stays finite above.
+_FLAT_RANGE = np.float32(1e-30)
 
 
 def quantize_rows(weight: F32) -> tuple[npt.NDArray[np.int8], F32]:
@@ -48,7 +50,7 @@ def quantize_activations(x: F32) -> tuple[npt.NDArray[np.uint8], F32, npt.NDArra
     low = np.minimum(x.min(axis=1), np.float32(0))
     high = np.maximum(x.max(axis=1), np.float32(0))
     spread = high - low
-    flat = spread == 0
+    flat = ~(spread > _FLAT_RANGE)
     divisor = np.where(flat, np.float32(1), spread)
     scale = np.where(flat, np.float32(1), spread * (np.float32(1) / _ACTIVATION_MAX))
     inverse = np.where(flat, np.float32(1), _ACTIVATION_MAX / divisor)
