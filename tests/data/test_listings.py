@@ -73,7 +73,7 @@ def test_unseen_notation_uses_test_families_and_test_carriers():
 
 
 def test_unseen_notations_are_unseen():
-    seen = {it.notation for it in generate("train", 900, 1) if it.label and it.kind == "phone"}
+    seen = {it.notation for it in generate("train", 1800, 1, max_words=5) if it.label and it.kind == "phone"}
     unseen = [it for it in generate("unseen_notation", 400, 1) if it.label]
     phones = {it.notation for it in unseen if it.kind == "phone"}
     assert seen == set(TRAINED)

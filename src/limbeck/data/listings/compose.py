@@ -11,6 +11,7 @@ import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from limbeck.data.listings.carriers import (
@@ -45,6 +46,7 @@ _HARMLESS_KINDS: dict[str, float] = {
     "third_site": 9,
     "third_email": 3,
     "third_handle": 3,
+    "third_search": 5,
     "offer": 12,
     "policy": 4,
     "facts_numbers": 6,
@@ -261,6 +263,11 @@ def _carrier_id(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@lru_cache(maxsize=2)  # a demo draws several splits from the same thousands of texts
+def _shared_out(given: tuple[str, ...]) -> dict[Bank, list[str]]:
+    return split_carriers(screen(given))
+
+
 class _Carriers:
     """The carriers of one split, each named by its place."""
 
@@ -268,7 +275,7 @@ class _Carriers:
         self.bank, self.seed = bank, seed
         self.given: list[str] | None = None
         if given is not None:
-            self.given = split_carriers(screen(given))[bank]
+            self.given = list(_shared_out(tuple(given))[bank])
             if not self.given:
                 raise InputError(
                     f"none of the {len(given)} carrier texts falls into the {bank} split; "
