@@ -61,6 +61,16 @@ def test_only_patterns_that_divide_the_shape() -> None:
     assert find_block_pattern(pruned((4, 4), 0.3)[:95]) == (1, 4)
 
 
+def test_of_two_that_explain_the_zeros_the_one_with_fewer_bytes() -> None:
+    matrix = pruned((8, 4), 0.5)
+    rng = np.random.default_rng(1)
+    for top in range(0, 96, 8):
+        for left in range(0, 128, 4):
+            if rng.random() < 0.2:  # 10 % stray zeros as 8x4, none as 4x4
+                matrix[top : top + 4, left : left + 4] = 0
+    assert find_block_pattern(matrix) == (4, 4)
+
+
 def test_nan_is_no_zero() -> None:
     matrix = pruned((4, 4), 0.3)
     matrix[np.nonzero(matrix)] = np.nan

@@ -240,6 +240,7 @@ def test_readers_never_see_half(tmp_path: Path) -> None:
             while not stop.is_set():
                 seed += 1
                 samples.write(target, seed=seed % 2)
+                time.sleep(0.005)
         except BaseException as error:
             failures.append(error)
 

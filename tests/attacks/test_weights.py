@@ -191,7 +191,8 @@ def outside(header: Header) -> None:
         (shape(SCALE, [10**19] * 100_000), "at most two"),
         (shape(SCALE, [2**63]), "has shape"),
         (shape(SCALE, [2**62, 4]), "occupies"),
-        (shape(SCALE, [2**32, 2**32]), "occupies"),  # 2**64 elements wrap around to none
+        (shape(SCALE, [2**32, 2**32]), "occupies"),
+        (shape(SCALE, [2**62 + 24]), "occupies"),  # 2**64 + 96 bytes: 96 in 64 bits
         (shape(SCALE, [2**31, 2**31]), "occupies"),
         (shape(SCALE, [23]), "occupies"),
         (shape(SCALE, [24, 1]), r"must be F32 \[24\]"),

@@ -38,8 +38,9 @@ from limbeck.errors import ArtifactError
 from limbeck.spec import ModelSpec
 from limbeck.tensors import Tensor, Weights
 
-# How often a reader starts over when a writer swaps the directory under its hands.
-_ATTEMPTS = 3
+# How often a reader starts over when a writer swaps the directory under its hands; only then. Ten
+# swaps within one reading are a writer gone mad.
+_ATTEMPTS = 10
 
 
 class Artifact:
