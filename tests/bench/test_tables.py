@@ -8,6 +8,7 @@ import pytest
 
 from limbeck import measure
 from limbeck.bench import tables
+from limbeck.errors import InputError
 
 README = "before\n<!-- rows:engine -->\nold\n<!-- /rows -->\nafter\n"
 
@@ -90,3 +91,57 @@ def test_markers_that_cannot_be_filled_are_errors(
     readme.write_text(text, encoding="utf-8")
     assert tables.main([str(readme), "--results", str(results)]) == 1
     assert said in capsys.readouterr().err
+
+
+def detector(subject: str, run: str, texts: str, *, quick: int = 0, **extra: float) -> measure.Row:
+    figures = {"precision": 0.5, "recall": 0.25, "f1": 0.333, "auc": 0.9, "calibration_error": 0.1}
+    facts = {"false_alarm_rate": 0.001, "positives": 10, "negatives": 90, "total_s": 300.0}
+    return measure.Row(
+        run=run,
+        benchmark="demo",
+        subject=subject,
+        workload={"tokens": 512, "batch": 1, "texts": texts, "quick": quick},
+        unit="ms",
+        value=4.0,
+        low=3.0,
+        high=5.0,
+        p99=6.0,
+        repeats=12,
+        extra={**figures, **facts, "recall_at_rate": 0.125, **extra},
+        commit="c0ffee",
+    )
+
+
+def test_demo_table_takes_the_latest_whole_run_of_each_kind_of_texts(tmp_path: Path) -> None:
+    measure.append_rows(
+        tmp_path / "demo.jsonl",
+        [
+            detector("rules", "r1", "given descriptions", f1=0.111),
+            detector("rules", "r2", "given descriptions", f1=0.222),
+            detector(
+                "student", "r2", "given descriptions", size_mb=12.34, long_of=20, long_found=19
+            ),
+            detector("student", "r3", "our own grammar", unseen_recall_at_rate=0.75),
+            detector("student", "r4", "our own grammar", quick=1, f1=0.999),
+        ],
+    )
+    filled = tables.fill("<!-- rows:demo -->\n<!-- /rows -->\n", tmp_path)
+    assert "0.111" not in filled
+    assert "0.999" not in filled
+    assert (
+        "| rules | 0.500 | 0.250 | 0.222 | 0.9000 | 0.125 | – | 0.1000 | 4.0 | 6.0 | – |" in filled
+    )
+    assert "| 4.0 | 6.0 | 12.3 |" in filled
+    assert "recall at 0.1%" in filled
+    assert (
+        "Of 20 texts of 2,000 words with a leak in the last sentence the student finds 19" in filled
+    )
+    own = filled[filled.index("Our own grammar") :]
+    assert "0.750" in own
+    assert "5.0 minutes" in own
+
+
+def test_quick_runs_of_the_demo_make_no_table(tmp_path: Path) -> None:
+    measure.append_rows(tmp_path / "demo.jsonl", [detector("student", "r1", "texts", quick=1)])
+    with pytest.raises(InputError, match="only quick runs"):
+        tables.fill("<!-- rows:demo -->\n<!-- /rows -->\n", tmp_path)
