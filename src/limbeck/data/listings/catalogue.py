@@ -1,11 +1,15 @@
 """The template files beside this module, read once: families by what they are, kind and split.
 
 A file holds one kind; under `== train ==`, `== validation ==` and `== test ==` stands one template
-a line, and each line is a family of its own. `words.txt` holds the shared single-word lists.
+a line, and each line is a family of its own. A line `@name: one | two` names wording that the
+templates below it, of the same file and heading, use as `{@name}`; `phrases.txt` has such lines for
+all files, again by heading. `words.txt` holds the lists of single words that all splits share.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -34,8 +38,8 @@ class Family:
         return parse(self.template)
 
 
-def _read_file(what: str, kind: str, text: str) -> list[Family]:
-    found: list[Family] = []
+def _sections(name: str, text: str) -> Iterator[tuple[Bank, str]]:
+    """The lines of a template file, each with the heading that it stands under."""
     bank: Bank | None = None
     for number, raw in enumerate(text.splitlines(), start=1):
         line = raw.strip()
@@ -45,10 +49,43 @@ def _read_file(what: str, kind: str, text: str) -> list[Family]:
             title = line.strip("= ")
             bank = next((known for known in BANKS if known == title), None)
             if bank is None:
-                raise InputError(f"{what}/{kind}.txt:{number}: unknown heading {title!r}")
+                raise InputError(f"{name}:{number}: unknown heading {title!r}")
+        elif bank is None:
+            raise InputError(f"{name}:{number}: a line stands before any heading")
+        else:
+            yield bank, line
+
+
+def _phrase(line: str) -> tuple[str, str]:
+    """`@name: one | two` -> name and the choice `[one|two]`."""
+    name, _, options = line[1:].partition(":")
+    said = (option.strip() for option in options.split(" | "))
+    # An underscore is a space, which would be lost at the edge of an option.
+    return name.strip(), "[" + "|".join(re.sub("^_", " ", option) for option in said) + "]"
+
+
+@cache
+def _shared_phrases() -> dict[Bank, dict[str, str]]:
+    text = (files("limbeck.data.listings") / "templates" / "phrases.txt").read_text("utf-8")
+    phrases: dict[Bank, dict[str, str]] = {bank: {} for bank in BANKS}
+    for bank, line in _sections("phrases.txt", text):
+        name, choice = _phrase(line)
+        phrases[bank][name] = choice
+    return phrases
+
+
+def _read_file(what: str, kind: str, text: str) -> list[Family]:
+    found: list[Family] = []
+    phrases = {bank: dict(shared) for bank, shared in _shared_phrases().items()}
+    for bank, line in _sections(f"{what}/{kind}.txt", text):
+        if line.startswith("@"):
+            name, choice = _phrase(line)
+            phrases[bank][name] = choice
             continue
-        if bank is None:
-            raise InputError(f"{what}/{kind}.txt:{number}: a template stands before any heading")
+        for name, choice in phrases[bank].items():
+            line = line.replace("{@" + name + "}", choice)
+        if "{@" in line:
+            raise InputError(f"{what}/{kind}.txt: no such phrase in {line!r}")
         place = sum(family.bank == bank for family in found)
         found.append(Family(f"{what}/{kind}/{bank}/{place:02d}", kind, bank, line))
     return found

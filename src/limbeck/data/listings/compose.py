@@ -41,23 +41,25 @@ _LEAK_KINDS: dict[str, float] = {
     "messenger": 14,
     "search": 12,
 }
-_HARMLESS_KINDS: dict[str, float] = {
-    "third_phone": 13,
-    "third_site": 9,
-    "third_email": 3,
-    "third_handle": 3,
-    "third_search": 5,
-    "offer": 12,
-    "policy": 4,
-    "facts_numbers": 6,
-    "price": 6,
-    "time": 6,
-    "licence": 7,
-    "code": 6,
-    "transit": 7,
-    "place": 4,
-    "safety": 3,
-    "media": 6,
+# Weight in training, weight in measuring. Contacts of others are what is hardest to tell from a
+# leak: training shows them more often than descriptions have them, measuring does not.
+_HARMLESS_KINDS: dict[str, tuple[float, float]] = {
+    "third_phone": (14, 4),
+    "third_site": (9, 4),
+    "third_email": (4, 1),
+    "third_handle": (4, 1),
+    "third_search": (7, 2),
+    "offer": (15, 11),
+    "policy": (6, 4),
+    "facts_numbers": (5, 6),
+    "price": (5, 6),
+    "time": (5, 6),
+    "licence": (7, 7),
+    "code": (6, 6),
+    "transit": (6, 7),
+    "place": (4, 4),
+    "safety": (3, 3),
+    "media": (6, 5),
 }
 _BUILT_IN_CARRIERS = 40_000
 
@@ -195,7 +197,8 @@ def _leak_family(bank: Bank, split: Split, rng: random.Random) -> Family:
 
 
 def _harmless_family(bank: Bank, rng: random.Random) -> Family:
-    kind = rng.choices(list(_HARMLESS_KINDS), list(_HARMLESS_KINDS.values()))[0]
+    weights = [pair[0 if bank == "train" else 1] for pair in _HARMLESS_KINDS.values()]
+    kind = rng.choices(list(_HARMLESS_KINDS), weights)[0]
     return rng.choice(by_kind("harmless", bank)[kind])
 
 
