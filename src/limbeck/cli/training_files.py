@@ -77,7 +77,13 @@ def _read(
     rows = data.read_rows(
         path, text_column=columns.text, pair_column=columns.pair, label_column=label_column
     )
-    return training_set(((row.text, row.pair, row.label) for row in rows), names)
+    found = [(row.text, row.pair, row.label) for row in rows]
+    if label_column is not None and found and all(label is None for *_, label in found):
+        raise InputError(
+            f"{path}: no row has a {label_column!r}; name the column with the labels by "
+            "--label-column"
+        )
+    return training_set(found, names)
 
 
 def append(first: TrainingSet, second: TrainingSet) -> TrainingSet:

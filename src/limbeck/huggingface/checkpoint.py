@@ -134,6 +134,8 @@ def _no_weights(directory: Path, class_name: str) -> str:
         f"M.from_pretrained({str(directory)!r}).save_pretrained({str(directory)!r})"
     )
     return (
-        f"{directory} has only {found}, a pickle, which can run code when it is read; "
-        f"if you trust it, convert it once with: python -c {shlex.quote(code)}"
+        f"{directory} has only {found}, a pickle, which can run code when it is read; make an "
+        "artifact of it, running none of it, with: "
+        f"limbeck convert {shlex.quote(str(directory))} --out ARTIFACT; or, if you trust it, "
+        f"convert it in place with: python -c {shlex.quote(code)}"
     )

@@ -1,0 +1,181 @@
+"""train, distil, convert and verify as a user types them."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import models
+from limbeck import artifact, pipeline
+from limbeck.cli.main import run
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+pytest.importorskip("pyarrow")
+
+pytestmark = pytest.mark.torch
+
+GOOD, BAD = ["good", "great", "nice", "clean", "warm"], ["bad", "cold", "small", "old", "late"]
+FILLER = ["the", "house", "room", "view", "walk"]
+
+
+def write_rows(path: Path, count: int, *, labels: bool = True) -> Path:
+    draw = random.Random(count)
+    with path.open("w") as file:
+        for _ in range(count):
+            label = draw.choice(("dislike", "like"))
+            words = draw.choices(GOOD if label == "like" else BAD, k=2)
+            words += draw.choices(FILLER, k=draw.randint(1, 12))
+            draw.shuffle(words)
+            row = {"text": " ".join(words)} | ({"label": label} if labels else {})
+            file.write(json.dumps(row) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def workshop(
+    zoo: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """(a directory with rows and a trained teacher, the encoder it came from)."""
+    encoder = zoo("bert", "feature-extraction", shape=models.Shape(layers=4))
+    place = tmp_path_factory.mktemp("workshop")
+    data = write_rows(place / "rows.jsonl", 400)
+    arguments = ["--data", str(data), "--model", str(encoder), "--out", str(place / "teacher")]
+    options = ["--epochs", "4", "--learning-rate", "1e-3", "--precision", "fp32"]
+    assert run(["train", *arguments, *options, "--max-tokens", "48"]) == 0
+    return place, encoder
+
+
+def test_from_texts_to_an_artifact_that_answers(
+    workshop: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, _ = workshop
+    more = write_rows(place / "more.jsonl", 150, labels=False)
+    teacher, student, made = place / "teacher", place / "student", place / "artifact"
+    arguments = ["--teacher", str(teacher), "--data", str(place / "rows.jsonl")]
+    arguments += ["--transfer", str(more), "--layers", "2", "--out", str(student)]
+    options = ["--epochs", "4", "--learning-rate", "1e-3", "--precision", "fp32"]
+    cache = ["--cache", str(place / "logits")]
+    assert run(["distil", *arguments, *options, *cache]) == 0
+    shown = capsys.readouterr().out
+    assert "teacher: accuracy" in shown
+    assert "trained: accuracy" in shown
+    assert json.loads((student / "config.json").read_text())["num_hidden_layers"] == 2
+    lineage = json.loads((student / "lineage.json").read_text())
+    assert lineage["rows"] == 360 + 150
+    assert len(list((place / "logits").iterdir())) == 1
+
+    assert run(["convert", str(student), "--out", str(made)]) == 0
+    shown = capsys.readouterr().out
+    with artifact.read(made) as stored:
+        assert stored.digest in shown
+        assert stored.spec.task.labels == ("dislike", "like")
+        assert stored.spec.task.max_tokens == 48
+    assert run(["verify", str(made), "--against", str(student)]) == 0
+    assert "verified: " in capsys.readouterr().out
+
+    classify = pipeline("text-classification", made)
+    answers = classify(["the great clean house", "the cold bad house"])
+    assert [answer["label"] for answer in answers] == ["like", "dislike"]
+
+
+def test_a_teacher_is_not_verified_against_another_model(
+    workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, _ = workshop
+    assert run(["convert", str(place / "teacher"), "--out", str(tmp_path / "a")]) == 0
+    other = tmp_path / "other"
+    shutil.copytree(place / "teacher", other)
+    models.write(tmp_path / "fresh", "bert", "text-classification", labels=("dislike", "like"),
+                 shape=models.Shape(layers=4), seed=5)  # fmt: skip
+    shutil.copy(tmp_path / "fresh" / "model.safetensors", other / "model.safetensors")
+    assert run(["verify", str(tmp_path / "a"), "--against", str(other)]) == 1
+    assert "not those of the source" in capsys.readouterr().err
+
+
+def test_a_pickled_directory_is_converted_and_the_message_says_how(
+    workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    place, _ = workshop
+    directory = tmp_path / "pickled"
+    shutil.copytree(place / "teacher", directory)
+    weights = directory / "model.safetensors"
+    torch.save(load_file(weights), directory / "pytorch_model.bin")
+    weights.unlink()
+    assert run(["predict", str(directory), "nice"]) == 1
+    assert "limbeck convert" in capsys.readouterr().err
+    assert run(["convert", str(directory), "--out", str(tmp_path / "out")]) == 0
+    assert artifact.is_artifact(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["convert", "MODEL", "--out", "OUT", "--precision", "int4"], 2, "not int8 or fp32"),
+        (["train", "--data", "ROWS", "--model", "MODEL", "--out", "FULL"], 2, "no model directory"),
+        (["train", "--data", "ABSENT", "--model", "MODEL", "--out", "OUT"], 2, "not there"),
+        (["train", "--data", "ROWS", "--model", "ABSENT", "--out", "OUT"], 1, "no directory"),
+        (
+            ["train", "--data", "ROWS", "--model", "MODEL", "--out", "OUT", "--precision", "fp8"],
+            2,
+            "not auto, fp32 or bf16",
+        ),
+        (
+            ["distil", "--teacher", "MODEL", "--data", "ROWS", "--out", "OUT", "--layers", "9"],
+            2,
+            "1 to 4 layers",
+        ),
+        (
+            ["train", "--data", "ROWS", "--model", "MODEL", "--out", "OUT", "--label-column", "x"],
+            2,
+            "no row has a 'x'",
+        ),
+        (["verify", "ABSENT"], 1, "no directory"),
+    ],
+)
+def test_bad_input_is_told(
+    workshop: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    place, encoder = workshop
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.txt").write_text("years of work")
+    places = {
+        "MODEL": str(place / "teacher" if arguments[0] == "distil" else encoder),
+        "ROWS": str(place / "rows.jsonl"),
+        "OUT": str(tmp_path / "out"),
+        "FULL": str(tmp_path / "full"),
+        "ABSENT": str(tmp_path / "absent.jsonl"),
+    }
+    assert run([places.get(argument, argument) for argument in arguments]) == code
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_demo_refuses_what_it_cannot_do_before_it_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    three = tmp_path / "three.jsonl"
+    with three.open("w") as file:
+        for index in range(300):
+            file.write(json.dumps({"text": f"text {index}", "label": "abc"[index % 3]}) + "\n")
+    few = write_rows(tmp_path / "few.jsonl", 20, labels=False)
+    for data, message in ((three, "exactly two labels"), (few, "at least 200 are needed")):
+        out = tmp_path / "out"
+        assert run(["demo", "--data", str(data), "--out", str(out)]) == 2
+        assert message in capsys.readouterr().err
+        assert not out.exists()
+    assert run(["demo", "--minutes", "0", "--out", str(tmp_path / "out")]) == 2
+    assert "minutes must be positive" in capsys.readouterr().err
