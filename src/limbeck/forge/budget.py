@@ -24,11 +24,18 @@ class Speed:
 
 
 def measure_speed(
-    model: Any, rows: TokenisedSet, batch_size: int, precision: ChosenPrecision, *, rounds: int = 4
+    model: Any,
+    rows: TokenisedSet,
+    batch_size: int,
+    precision: ChosenPrecision,
+    *,
+    rounds: int = 4,
+    seconds: float = 6.0,
 ) -> Speed:
     """Time training steps and forward passes on batches of typical length.
 
-    The weights stay as they are: the optimiser steps with a learning rate of zero.
+    The weights stay as they are: the optimiser steps with a learning rate of zero. After `seconds`
+    no further round begins.
     """
     import torch
 
@@ -42,8 +49,11 @@ def measure_speed(
     )
     step_s, forward_s = [], []
     was_training = model.training
+    began = time.perf_counter()
     with training.seeded(0):
-        for _ in range(rounds + 1):
+        for turn in range(rounds + 1):
+            if turn > 1 and time.perf_counter() - began > seconds:
+                break
             model.train()
             start = time.perf_counter()
             training.backward(training.forward(model, batch, precision).square().mean())

@@ -38,7 +38,7 @@ def check_labels(rows: TrainingSet) -> None:
 
 def prepare(encoder: str | Path, labels: tuple[str, ...], config: TrainingConfig) -> Teacher:
     """The teacher before its first step: the encoder with a fresh head for these labels."""
-    model, source = load_for_training(encoder, labels, seed=config.seed)
+    model, source = load_for_training(encoder, labels, seed=config.seed, dropout=config.dropout)
     return Teacher(
         model=model,
         source=source,

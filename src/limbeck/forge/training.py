@@ -30,9 +30,12 @@ Loss = Callable[[torch.Tensor, npt.NDArray[np.int64]], torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How to train. `max_seconds` bounds the wall time: the learning rate then decays with
-    whichever of steps and seconds is further on, so that a slow machine trains less and still ends
-    its schedule. Without it a seed gives the same weights again on the same machine.
+    """How to train.
+
+    max_seconds bounds the wall time: the learning rate then decays with whichever of steps and
+    seconds is further on, so that a slow machine trains less and still ends its schedule. Without
+    it a seed gives the same weights again on the same machine. dropout None: as the encoder's own
+    configuration says.
     """
 
     epochs: float = 3.0
@@ -45,6 +48,7 @@ class TrainingConfig:
     seed: int = 0
     precision: Precision = "auto"
     max_seconds: float | None = None
+    dropout: float | None = None
 
     def __post_init__(self) -> None:
         positive = ("epochs", "batch_size", "learning_rate", "max_gradient_norm", "max_tokens")
@@ -53,6 +57,8 @@ class TrainingConfig:
                 raise TrainingError(f"{name} must be positive, found {getattr(self, name)!r}")
         if not 0 <= self.warmup_share < 1:
             raise TrainingError(f"warmup_share must be in [0, 1), found {self.warmup_share!r}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise TrainingError(f"dropout must be in [0, 1), found {self.dropout!r}")
         if self.precision not in ("auto", "fp32", "bf16"):
             raise TrainingError(f"precision {self.precision!r} is not auto, fp32 or bf16")
         if self.max_seconds is not None and self.max_seconds <= 0:
@@ -172,29 +178,38 @@ class PrecisionProbe:
 
 
 def probe_precision(
-    model: Any, rows: TokenisedSet, batch_size: int, *, rounds: int = 3, seed: int = 0
+    model: Any,
+    rows: TokenisedSet,
+    batch_size: int,
+    *,
+    rounds: int = 3,
+    seconds: float = 8.0,
+    seed: int = 0,
 ) -> PrecisionProbe:
     """Time both precisions, interleaved, on one typical batch; the weights stay as they are.
 
     bf16 is chosen only where it is at least a tenth faster: CPUs without bf16 dot products emulate
-    it slowly.
+    it slowly. After `seconds` no further round begins.
     """
     order = np.argsort(rows.lengths, kind="stable")
     middle = max(0, len(order) // 2 - batch_size // 2)
     batch = collate(model, rows, order[middle : middle + batch_size])
-    seconds: dict[ChosenPrecision, list[float]] = {"fp32": [], "bf16": []}
+    taken: dict[ChosenPrecision, list[float]] = {"fp32": [], "bf16": []}
     was_training = model.training
     model.train()
+    began = time.perf_counter()
     with seeded(seed):
-        for _ in range(rounds + 1):
-            for precision in seconds:
+        for turn in range(rounds + 1):
+            if turn > 1 and time.perf_counter() - began > seconds:
+                break
+            for precision in taken:
                 start = time.perf_counter()
                 backward(forward(model, batch, precision).square().mean())
-                seconds[precision].append(time.perf_counter() - start)
+                taken[precision].append(time.perf_counter() - start)
                 model.zero_grad(set_to_none=True)
     model.train(was_training)
     # the first round pays for memory and kernel selection
-    fp32_s, bf16_s = (float(np.median(times[1:])) for times in seconds.values())
+    fp32_s, bf16_s = (float(np.median(times[1:])) for times in taken.values())
     return PrecisionProbe(
         fp32_s=fp32_s, bf16_s=bf16_s, chosen="bf16" if bf16_s < 0.9 * fp32_s else "fp32"
     )

@@ -51,7 +51,7 @@ def tfidf(rows: TrainingSet, seed: int) -> Detector:
     """TF-IDF n-grams and logistic regression, fitted on these rows."""
     model = TfidfRegression(seed=seed).fit(rows.texts, [int(label) for label in rows.labels])
     return Detector(
-        name="TF-IDF + logistic regression",
+        name="TF-IDF + regression",
         scores=model.scores,
         once=lambda text: model.scores([text]),
         size_bytes=len(pickle.dumps(model, protocol=pickle.HIGHEST_PROTOCOL)),

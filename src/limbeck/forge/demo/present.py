@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.table import Table as RichTable
 
 from limbeck import artifact, measure, report
@@ -67,10 +68,13 @@ def _sets(result: DemoResult) -> list[tuple[str, list[tuple[Outcome, Figures]]]]
 
 
 def tables(result: DemoResult) -> list[RichTable]:
-    """The table for each set, for a terminal."""
+    """The table for each set, for a terminal of 80 columns; the report has the long names."""
+    rate = f"recall at {result.settings.false_alarm_rate:.1%}"
+    short = ("", "prec.", "recall", "F1", "AUC", rate, "calib. error", "ms p50", "ms p99", "MB")
     made = []
     for title, rows in _sets(result):
-        table = RichTable(*columns(result.settings.false_alarm_rate), title=title)
+        table = RichTable(*short, title=title, box=SIMPLE, pad_edge=False, title_justify="left")
+        table.columns[0].no_wrap = True
         for column in table.columns[1:]:
             column.justify = "right"
         for outcome, figures in rows:
@@ -81,7 +85,7 @@ def tables(result: DemoResult) -> list[RichTable]:
 
 def time_table(seconds: dict[str, float]) -> RichTable:
     """Where the time went, with the sum."""
-    table = RichTable("step", "seconds")
+    table = RichTable("step", "seconds", box=SIMPLE, pad_edge=False)
     table.columns[1].justify = "right"
     for name, taken in seconds.items():
         table.add_row(name, f"{taken:.1f}")
