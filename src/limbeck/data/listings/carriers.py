@@ -138,7 +138,8 @@ _LEAKS_ALREADY = re.compile(
     | \b(?:whats\s?app|viber|telegram|wechat|kakao\s?talk)\b\W{0,3}[:+\d]
     | \b(?:insta(?:gram)?|facebook|ig|fb)\s?[:@]\s?\w
     | \+?\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}\b | \+\d[\d\s().-]{8,}
-    | \bbook\s+direct(?:ly)?\b | \bgoogle\s+us\b
+    | \bbook\s+direct(?:ly)?\b | \bgoogle\s+us\b | \b(?:search|look)\s+(?:for\s+)?us\b
+    | \bfind\s+us\s+(?:on|online)\b | \bfollow\s+us\b
     """
 )
 
