@@ -2,9 +2,9 @@
 
 Usage: check_symbols.py FILE.o ...
 
-An x86_<isa>.cc file may define only the kernels of its list.inc, and nothing that the linker could share with other
-files (weak symbols): a template instantiated under AVX-512 flags could otherwise end up in the baseline path. Every
-other file must hold no instruction on 256- or 512-bit registers.
+An x86_<isa>.cc file may define only the kernels of its list.inc, and nothing that the linker could
+share with other files (weak symbols): a template instantiated under AVX-512 flags could otherwise
+end up in the baseline path. Every other file must hold no instruction on 256- or 512-bit registers.
 """
 
 from __future__ import annotations
@@ -33,12 +33,18 @@ def problems(path: Path) -> list[str]:
     isa = re.fullmatch(r"x86_(\w+)\.cc\.o", path.name)
     if isa is None:
         found = wide_instructions(path)
-        return [f"{kernel}/{path.name}: {len(found)} wide instructions, first: {found[0]}"] if found else []
+        return (
+            [f"{kernel}/{path.name}: {len(found)} wide instructions, first: {found[0]}"]
+            if found
+            else []
+        )
     allowed = f"limbeck::{kernel}_{isa[1]}("
     result = []
     for kind, name in symbols(path):
         if not (kind == "T" and name.startswith(allowed)):
-            result.append(f"{kernel}/{path.name}: defines {name} ({kind}); only {allowed}...) may be visible")
+            result.append(
+                f"{kernel}/{path.name}: defines {name} ({kind}); only {allowed}...) may be visible"
+            )
     wide = "%zmm" if isa[1].startswith("avx512") else "%ymm"
     if not any(wide in line for line in wide_instructions(path)):
         result.append(f"{kernel}/{path.name}: holds no {wide} instruction")
