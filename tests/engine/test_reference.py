@@ -105,7 +105,7 @@ def test_the_converting_command_works(zoo: Zoo, tmp_path: Path) -> None:
     weights.unlink()
     with pytest.raises(ModelError) as caught:
         huggingface.read(directory)
-    command = shlex.split(str(caught.value).partition("with: ")[2])
+    command = shlex.split(str(caught.value).partition("in place with: ")[2])
     assert command[:2] == ["python", "-c"]
     subprocess.run([sys.executable, *command[1:]], check=True, capture_output=True)
     after = huggingface.read(directory).weights
