@@ -87,7 +87,7 @@ def test_unseen_notations_are_unseen():
 
 
 def _wording(template: str) -> set[str]:
-    """Runs of four words of fixed wording, choices taken in turn."""
+    """Runs of five words of fixed wording, with the choices drawn many times."""
     rng = random.Random(0)
     runs: set[str] = set()
     blank = lambda slot, rng: filler("trained")("7-8", rng)._replace(text="#", twin="#")  # noqa: E731
@@ -95,7 +95,7 @@ def _wording(template: str) -> set[str]:
         text = "".join(it.text for it in expand(parse(template), rng, blank)).lower()
         for part in text.split("#"):
             found = re.findall(r"\w+", part)
-            runs |= {" ".join(found[at : at + 4]) for at in range(len(found) - 3)}
+            runs |= {" ".join(found[at : at + 5]) for at in range(len(found) - 4)}
     return runs
 
 
