@@ -4,6 +4,9 @@ A file holds one kind; under `== train ==`, `== validation ==` and `== test ==` 
 a line, and each line is a family of its own. A line `@name: one | two` names wording that the
 templates below it, of the same file and heading, use as `{@name}`; `phrases.txt` has such lines for
 all files, again by heading. `words.txt` holds the lists of single words that all splits share.
+
+Whoever adds training wording looks at the mistakes made on validation texts, never on test texts:
+the test families are there to say how wording fares that nobody had in mind.
 """
 
 from __future__ import annotations

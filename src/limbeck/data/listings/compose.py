@@ -62,6 +62,9 @@ _HARMLESS_KINDS: dict[str, tuple[float, float]] = {
     "media": (6, 5),
 }
 _BUILT_IN_CARRIERS = 40_000
+# Carriers cut so short make snippets: one sentence that matters, rarely more, so that a budget of
+# tokens holds as many wordings as it can.
+_SNIPPET_WORDS = 12
 
 
 @dataclass(frozen=True)
@@ -349,6 +352,8 @@ def _one(
     pieces: list[tuple[Family, list[Segment]]] = []
     # Fewer harmless sentences beside a leak, so that their number gives nothing away.
     amounts = (26, 34, 24, 12, 4) if leaks else (10, 26, 34, 22, 8)
+    if max_words is not None and max_words <= _SNIPPET_WORDS:
+        amounts = (62, 26, 9, 3, 0) if leaks else (6, 64, 22, 6, 2)
     for _ in range(rng.choices(range(5), amounts)[0]):
         family = _harmless_family(bank, rng)
         pieces.append((family, _rough(_draw(family, notations, rng), rng)))
