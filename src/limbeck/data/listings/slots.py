@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from limbeck.data.listings import contacts, phones
-from limbeck.data.listings.catalogue import words
-from limbeck.data.listings.grammar import Role, Segment
+from limbeck.data.listings.catalogue import by_kind, words
+from limbeck.data.listings.grammar import Role, Segment, expand
 from limbeck.errors import InputError
 
 Notations = Literal["trained", "unseen"]
@@ -144,23 +144,25 @@ def _figures(rng: random.Random, count: int) -> str:
     return "".join(rng.choice(phones.DIGITS) for _ in range(count))
 
 
+# Shapes of licence numbers: those that no phone has, and those that only the wording tells apart.
+_MARKED = (
+    *("STR-######", "STR######", "EH-#####-@", "LIC-#######", "##/####/######", "@@##-#####"),
+    *("REG ######", "@@-#####-##", "C#########", "VT-######", "AT/######", "BL-##-######"),
+    *("HST-###-#####", "#######/####", "No. ######", "STR-2#-######", "#####", "H@##-######"),
+)
+_UNMARKED = ("##-#####", "#########", "########", "0#-####-##", "### ### ###", "####-#####")
+
+
 def _licence(rng: random.Random) -> Segment:
     """A licence or registration number; the twin counts 000...01 and so is nobody's."""
-    shape = rng.choice(
-        (
-            *("STR-######", "STR######", "##-#####", "EH-#####-@", "LIC-#######", "##/####/######"),
-            *("@@##-#####", "#########", "########", "REG ######", "@@-#####-##", "C#########"),
-            *(
-                "VT-######",
-                "AT/######",
-                "BL-##-######",
-                "HST-###-#####",
-                "#######/####",
-                "0#-####-##",
-            ),
-            *("### ### ###", "####-#####", "No. ######", "STR-2#-######", "#####", "H@##-######"),
-        )
-    )
+    return _numbered(rng, rng.choice(_MARKED if rng.random() < 0.75 else _UNMARKED))
+
+
+def _marked_licence(rng: random.Random) -> Segment:
+    return _numbered(rng, rng.choice(_MARKED))
+
+
+def _numbered(rng: random.Random, shape: str) -> Segment:
     if rng.random() < 0.3:
         shape = shape.lower()
     count = shape.count("#")
@@ -390,11 +392,25 @@ def _emergency(rng: random.Random) -> Segment:
     )
 
 
+def _babble(rng: random.Random) -> Segment:
+    """Some words out of a training carrier's sentence, cut anywhere: wording that says nothing.
+
+    It teaches what a number's own shape tells, where the words around it do not help.
+    """
+    sentences = [family for kind in by_kind("carrier", "train").values() for family in kind]
+    drawn = expand(rng.choice(sentences).parsed, rng, filler("trained"))
+    said = "".join(segment.text for segment in drawn).rstrip(".!?").split()
+    count = rng.randint(1, 6)
+    at = rng.randrange(max(1, len(said) - count))
+    return _value(" ".join(said[at : at + count]).lower())
+
+
 _VALUES: dict[str, Callable[[random.Random], Segment]] = {
     "person": _person,
     "property": _property,
     "business": _business,
     "licence": _licence,
+    "marked licence": _marked_licence,
     "coordinates": _coordinates,
     "price": _price,
     "year": _year,
@@ -411,6 +427,7 @@ _VALUES: dict[str, Callable[[random.Random], Segment]] = {
     "flight": _flight,
     "hours": _hours,
     "emergency": _emergency,
+    "babble": _babble,
 }
 
 
