@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
@@ -22,7 +23,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("sklearn")
 pytest.importorskip("jinja2")
 
-from limbeck.forge.demo import encoder, scoreboard, settings
+from limbeck.forge.demo import encoder, present, scoreboard, settings
 from limbeck.forge.demo.corpus import (
     LabelledTexts,
     ListingCorpus,
@@ -279,3 +280,42 @@ def test_a_second_demo_replaces_the_first(
     ]
     assert measured["long_texts"] is None
     assert "Examples" not in (out / "report.html").read_text()
+
+
+def test_the_table_fits_a_terminal_of_80_columns() -> None:
+    """No heading and no figure may be cut: rich would end it with an ellipsis."""
+    from types import SimpleNamespace as Bag
+
+    from rich.console import Console
+
+    figures = scoreboard.Figures(
+        precision=0.9876,
+        recall=0.8765,
+        f1=0.912,
+        false_alarm_rate=0.001,
+        auc=0.98765,
+        recall_at_rate=0.912,
+        calibration_error=0.0123,
+        recall_by_kind={},
+    )
+    timing = measure.Timing(rounds=((1.9313,),))
+    outcomes = [
+        Bag(
+            detector=Bag(name=name, size_bytes=90_900_000), test=figures, unseen=None, timing=timing
+        )
+        for name in ("TF-IDF + logistic regression", "teacher torch fp32")
+    ]
+    result = Bag(
+        settings=Bag(false_alarm_rate=0.001),
+        corpus=Bag(is_listings=True),
+        test=Bag(positives=800, negatives=3200),
+        unseen=None,
+        outcomes=outcomes,
+    )
+    console = Console(width=80, record=True, file=io.StringIO())
+    for table in present.tables(result):  # type: ignore[arg-type]
+        console.print(table)
+    shown = console.export_text()
+    assert "…" not in shown
+    for figure in ("0.988", "0.876", "0.912", "0.9877", "0.0123", "1931", "90.9"):
+        assert figure in shown

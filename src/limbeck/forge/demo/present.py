@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE
+from rich import box
 from rich.table import Table as RichTable
 
 from limbeck import artifact, measure, report
@@ -39,6 +40,10 @@ def columns(rate: float) -> tuple[str, ...]:
     )
 
 
+def _milliseconds(value: float) -> str:
+    return f"{value:.1f}" if value < 1000 else f"{value:.0f}"
+
+
 def _cells(outcome: Outcome, figures: Figures) -> tuple[str, ...]:
     size = outcome.detector.size_bytes
     return (
@@ -49,8 +54,8 @@ def _cells(outcome: Outcome, figures: Figures) -> tuple[str, ...]:
         f"{figures.auc:.4f}",
         f"{figures.recall_at_rate:.3f}",
         f"{figures.calibration_error:.4f}",
-        f"{outcome.timing.p50_ms:.1f}",
-        f"{outcome.timing.p99_ms:.1f}",
+        _milliseconds(outcome.timing.p50_ms),
+        _milliseconds(outcome.timing.p99_ms),
         "–" if size is None else f"{size / 1e6:.1f}",
     )
 
@@ -68,17 +73,28 @@ def _sets(result: DemoResult) -> list[tuple[str, list[tuple[Outcome, Figures]]]]
 
 
 def tables(result: DemoResult) -> list[RichTable]:
-    """The table for each set, for a terminal of 80 columns; the report has the long names."""
-    rate = f"recall at {result.settings.false_alarm_rate:.1%}"
-    short = ("", "prec.", "recall", "F1", "AUC", rate, "calib. error", "ms p50", "ms p99", "MB")
+    """The table for each set, for a terminal: 80 columns hold it whole."""
+    rate = f"{result.settings.false_alarm_rate:.1%}"
+    heads = ("prec.", "recall", "F1", "AUC", f"recall at {rate}", "calib. error", "p50 ms", "p99 ms")
     made = []
     for title, rows in _sets(result):
-        table = RichTable(*short, title=title, box=SIMPLE, pad_edge=False, title_justify="left")
-        table.columns[0].no_wrap = True
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for outcome, figures in rows:
-            table.add_row(*_cells(outcome, figures))
+        table = RichTable(
+            "detector",
+            title=title,
+            caption=f"recall at {rate} false alarms; times for one text of {TIMED_TOKENS} tokens",
+            box=box.SIMPLE,
+            padding=(0, 1, 0, 0),
+            pad_edge=False,
+        )
+        cells = [_cells(outcome, figures) for outcome, figures in rows]
+        words = [word for row in cells for word in row[0].split()]
+        table.columns[0].min_width = max(map(len, words))
+        for index, head in enumerate((*heads, "MB"), start=1):
+            # Headings break at spaces, so that no column is wider than it must be.
+            widest = max(len(word) for word in (*head.split(), *(row[index] for row in cells)))
+            table.add_column(head.replace(" ", "\n"), justify="right", min_width=widest)
+        for row in cells:
+            table.add_row(*row)
         made.append(table)
     return made
 
