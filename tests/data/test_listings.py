@@ -20,9 +20,10 @@ from limbeck.data.listings import (
     scrub,
     split_carriers,
 )
+from limbeck.data.listings.carriers import cut
 from limbeck.data.listings.catalogue import BANKS, by_kind, families, words
-from limbeck.data.listings.compose import _HARMLESS_KINDS, _LEAK_KINDS
-from limbeck.data.listings.grammar import expand, literals, parse, slots
+from limbeck.data.listings.compose import _HARMLESS_KINDS, _LEAK_KINDS, _insert
+from limbeck.data.listings.grammar import Segment, expand, literals, parse, slots
 from limbeck.data.listings.phones import MISSPELT, PLAIN, TRAINED, UNSEEN, Number, draw_number
 from limbeck.data.listings.slots import filler, known
 from limbeck.errors import InputError
@@ -46,7 +47,9 @@ def test_same_seed_same_examples(split):
     first = list(generate(split, 40, 11))
     assert first == list(generate(split, 40, 11))
     assert first[:15] == list(generate(split, 15, 11))
-    assert [it.text for it in first] != [it.text for it in generate(split, 40, 12)]
+    other = list(generate(split, 40, 12))
+    assert [it.text for it in first] != [it.text for it in other]
+    assert [it.family for it in first] != [it.family for it in other]
 
 
 def test_splits_share_no_family_and_no_carrier():
@@ -75,7 +78,7 @@ def test_unseen_notation_uses_test_families_and_test_carriers():
 def test_unseen_notations_are_unseen():
     seen = {
         it.notation
-        for it in generate("train", 1800, 1, max_words=5)
+        for it in generate("train", 4000, 1, max_words=5)
         if it.label and it.kind == "phone"
     }
     unseen = [it for it in generate("unseen_notation", 400, 1) if it.label]
@@ -293,6 +296,29 @@ def test_carriers_that_resemble_each_other_stay_together():
     share = {bank: len([it for it in parts[bank] if shared not in it]) / 300 for bank in BANKS}
     assert share["train"] > 0.5
     assert min(share.values()) > 0.08
+
+
+def test_resemblance_is_handed_on():
+    """Each text shares a sentence with the next one alone, and still all stay together."""
+    said = [
+        f"{word} chairs stand around the long table in the dining room" for word in words()["first"]
+    ]
+    chain = [f"{one}. {two}." for one, two in pairwise(said[:60])]
+    parts = split_carriers([*chain, *_given(100)])
+    assert sum(any(text in parts[bank] for text in chain) for bank in BANKS) == 1
+
+
+def test_sentences_are_not_put_into_one_another():
+    piece = [Segment("call the owner of this nice and quiet flat on ", ""), Segment("555-0100", "")]
+    whole_piece = "".join(it.text for it in piece)
+    carrier = "The house stands by the river and has a garden with old trees. It is quiet here."
+    for seed in range(200):
+        rng = random.Random(seed)
+        body = cut(carrier, rng)
+        for place in ("inline", "middle", "end", "start", "inline", "middle"):
+            _insert(body, list(piece), place, rng)
+        text = "".join(it.text for it in body).lower()
+        assert text.count(whole_piece) == 6
 
 
 def test_split_of_a_text_does_not_hang_on_the_order():

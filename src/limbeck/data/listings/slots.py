@@ -17,8 +17,6 @@ from limbeck.errors import InputError
 
 Notations = Literal["trained", "unseen"]
 
-# A business seldom hides its own number, but it happens: a share keeps notation from being the cue.
-THIRD_PARTY_HIDDEN = 0.06
 _FULL_ALPHABET = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
@@ -34,7 +32,7 @@ def _choose(
     third: bool,
     notations: Notations,
 ) -> str:
-    if third and rng.random() >= THIRD_PARTY_HIDDEN:
+    if third:  # nobody has a reason to hide the number of a museum
         return rng.choice(plain)
     bank = unseen if notations == "unseen" else trained
     return rng.choices(list(bank), [weight for _, weight in bank.values()])[0]
