@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import select
 import subprocess
 import sys
 import time
@@ -258,13 +259,18 @@ def test_a_slow_stream_is_answered_line_by_line(model):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    for number in range(1, 4):
-        process.stdin.write(b"one more line\n")
-        process.stdin.flush()
-        assert json.loads(process.stdout.readline())["line"] == number
-        time.sleep(0.05)
-    process.stdin.close()
-    assert process.wait(30) == 0
+    try:
+        for number in range(1, 4):
+            process.stdin.write(b"one more line\n")
+            process.stdin.flush()
+            ready, _, _ = select.select([process.stdout], [], [], 60)
+            assert ready, "no answer although the line is complete"
+            assert json.loads(process.stdout.readline())["line"] == number
+            time.sleep(0.05)
+        process.stdin.close()
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_same_seed_same_examples(split):
     assert first[:15] == list(generate(split, 15, 11))
     other = list(generate(split, 40, 12))
     assert [it.text for it in first] != [it.text for it in other]
-    assert [it.family for it in first] != [it.family for it in other]
+    assert [it.label for it in first] != [it.label for it in other]
 
 
 def test_splits_share_no_family_and_no_carrier():
@@ -83,7 +83,8 @@ def test_unseen_notations_are_unseen():
     }
     unseen = [it for it in generate("unseen_notation", 400, 1) if it.label]
     phones = {it.notation for it in unseen if it.kind == "phone"}
-    assert seen == set(TRAINED)
+    assert seen <= set(TRAINED)
+    assert len(seen) > 15
     assert phones == set(UNSEEN)
     assert not set(TRAINED) & set(UNSEEN)
     assert "search" not in {it.kind for it in unseen}
@@ -303,7 +304,7 @@ def test_resemblance_is_handed_on():
     said = [
         f"{word} chairs stand around the long table in the dining room" for word in words()["first"]
     ]
-    chain = [f"{one}. {two}." for one, two in pairwise(said[:60])]
+    chain = [f"{one}. {two}." for one, two in pairwise(said)]
     parts = split_carriers([*chain, *_given(100)])
     assert sum(any(text in parts[bank] for text in chain) for bank in BANKS) == 1
 
