@@ -65,7 +65,7 @@ def test_readme_python_runs(
     import limbeck
 
     [code] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    code = code.replace("demo/artifact", str(zoo("distilbert", "text-classification")))
+    code = code.replace('"demo"', repr(str(zoo("distilbert", "text-classification"))))
     code = code.replace("sentence-transformers/all-MiniLM-L6-v2", str(sentence_model))
     answers: list[object] = []
     # Keep what each line that stands alone gives.

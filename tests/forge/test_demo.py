@@ -212,7 +212,7 @@ def finished(
 
 def test_the_demo_leaves_a_verified_artifact_that_decides(finished: tuple[Path, str]) -> None:
     out, _ = finished
-    with artifact.read(out / "artifact") as made:
+    with artifact.read(out) as made:
         assert made.spec.quant.precision == "int8"
         assert made.spec.encoder.layers == 1
         threshold = made.spec.task.threshold
@@ -221,8 +221,8 @@ def test_the_demo_leaves_a_verified_artifact_that_decides(finished: tuple[Path, 
         assert threshold.false_alarm_rate == 0.001
         assert made.lineage["layers"] == [0]
         assert made.lineage["config"]["temperature"] == 2.0
-    assert run(["verify", str(out / "artifact"), "--against", str(out / "student")]) == 0
-    measured = artifact.read_measured(out / "artifact")
+    assert run(["verify", str(out), "--against", str(out / "student")]) == 0
+    measured = artifact.read_measured(out)
     student = measured["detectors"][-1]
     assert student["threshold"] == threshold.value
     assert measured["verify"]["passed"]
@@ -231,7 +231,7 @@ def test_the_demo_leaves_a_verified_artifact_that_decides(finished: tuple[Path, 
 
 def test_the_demo_measures_four_detectors_on_both_sets(finished: tuple[Path, str]) -> None:
     out, rows = finished
-    measured = artifact.read_measured(out / "artifact")
+    measured = artifact.read_measured(out)
     names = [detector["name"] for detector in measured["detectors"]]
     assert names == ["regex rules", "TF-IDF + regression", "teacher, torch fp32", "student, int8"]
     for detector in measured["detectors"]:
@@ -270,9 +270,9 @@ def test_a_second_demo_replaces_the_first(
     monkeypatch.setattr(settings, "QUICK", replace(TINY, long_texts=0))
     arguments = ["--quick", "--teacher", str(tiny), "--out", str(out), "--data", str(own)]
     assert run(["demo", *arguments]) == 0
-    with artifact.read(out / "artifact") as made:
+    with artifact.read(out) as made:
         assert made.spec.task.labels == ("ham", "spam")
-    measured = artifact.read_measured(out / "artifact")
+    measured = artifact.read_measured(out)
     assert [d["name"] for d in measured["detectors"]] == [
         "TF-IDF + regression",
         "teacher, torch fp32",

@@ -43,9 +43,9 @@ def command(
     from, and what was measured on it. For a file: percentiles of the lengths in tokens, what
     cutting at each maximum would lose and save, and a proposal.
 
-    Example: limbeck inspect ./demo/artifact
+    Example: limbeck inspect ./demo
 
-    Example: limbeck inspect --lengths listings.jsonl --model ./demo/artifact
+    Example: limbeck inspect --lengths listings.jsonl --model ./demo
     """
     from limbeck.errors import InputError
 

@@ -41,7 +41,7 @@ def _root(
 ) -> None:
     """BERT-class models on ordinary CPUs: distilled, quantised, verified, fast.
 
-    Example: echo "what a lovely flat" | limbeck predict ./demo/artifact
+    Example: echo "what a lovely flat" | limbeck predict ./demo
     """
     if version:
         typer.echo(f"limbeck {__version__}")

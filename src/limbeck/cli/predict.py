@@ -93,7 +93,7 @@ def command(
     cannot be read is named on standard error and left out, and the exit code is then 2. A model
     that stores a decision threshold also says "decision".
 
-    Example: limbeck predict ./demo/artifact --input listings.csv --window --output answers.jsonl
+    Example: limbeck predict ./demo --input listings.csv --window --output answers.jsonl
     """
     from limbeck.cli.predicting import Request, predict
 

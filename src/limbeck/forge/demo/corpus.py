@@ -19,7 +19,7 @@ from limbeck.forge.examples import TrainingSet, split_off, training_set
 # Training texts are short: what makes a leak is its own sentence and the ones beside it, and a
 # text of a quarter of the length trains four times as fast. One in `_LONG_EVERY` keeps more of its
 # carrier, so that the model has seen whole windows too.
-_SHORT_WORDS, _LONG_WORDS, _LONG_EVERY = 8, 70, 6
+_SHORT_WORDS, _LONG_WORDS, _LONG_EVERY = 8, 60, 10
 # Words that name the class that is looked for, in a user's own labels.
 _POSITIVE_NAMES = ("leak", "1", "true", "yes", "positive", "pos", "spam", "bad")
 
