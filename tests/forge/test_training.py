@@ -117,6 +117,19 @@ def test_max_seconds_ends_the_schedule_early(encoder: Path) -> None:
     assert report.seconds < 5
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_embeddings_stay_as_they_are(encoder: Path, frozen: bool) -> None:
+    config = TrainingConfig(
+        epochs=1, batch_size=8, precision="fp32", max_tokens=16, freeze_embeddings=frozen
+    )
+    prepared = teacher.prepare(encoder, ("bad", "good"), config)
+    before = prepared.model.get_input_embeddings().weight.detach().clone()
+    made, _ = teacher.finetune(prepared, sentiment(32), config)
+    after = made.model.get_input_embeddings().weight
+    assert torch.equal(before, after) == frozen
+    assert after.requires_grad
+
+
 def test_the_rate_rises_then_falls_to_nothing() -> None:
     rates = [training.rate_at(share, 0.1) for share in np.linspace(0, 1, 101)]
     assert rates[0] == 0

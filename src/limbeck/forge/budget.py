@@ -114,8 +114,10 @@ class Shares:
     """How the seconds left for training are split, and when more rows turn into more epochs."""
 
     teacher: float = 0.45
-    transfer: float = 0.15
-    student: float = 0.40
+    # Of the time that scoring the transfer rows once and training on them once would fill, so much
+    # is planned for: training in earnest is slower than the probe, and a row that the student never
+    # gets to was scored for nothing.
+    transfer_caution: float = 0.8
     # A generator never runs dry, but the second look at a row teaches more than nothing.
     teacher_epochs: float = 1.0
     max_epochs: float = 4.0
@@ -148,13 +150,16 @@ def plan(
         rows = min(at_most, int(visits / wanted))
         return rows, min(shares.max_epochs, visits / max(1, rows))
 
-    teacher_s, transfer_s, student_s = (
-        seconds * share for share in (shares.teacher, shares.transfer, shares.student)
-    )
+    teacher_s = seconds * shares.teacher
     teacher_rows, teacher_epochs = fit(
         teacher_s, teacher.training, teacher_rows_at_most, shares.teacher_epochs
     )
-    transfer_rows, _ = fit(transfer_s, teacher.scoring, transfer_rows_at_most, 1.0)
+    row_s = tokens_per_row * (1 / teacher.scoring + 1 / student.training)
+    transfer_rows = min(
+        transfer_rows_at_most, int(shares.transfer_caution * (seconds - teacher_s) / row_s)
+    )
+    transfer_s = transfer_rows * tokens_per_row / teacher.scoring
+    student_s = seconds - teacher_s - transfer_s
     if min(teacher_rows, transfer_rows) < 64:
         raise TrainingError(
             f"{seconds:.0f} s pay for {teacher_rows} training rows at the measured "

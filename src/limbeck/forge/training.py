@@ -35,7 +35,9 @@ class TrainingConfig:
     max_seconds bounds the wall time: the learning rate then decays with whichever of steps and
     seconds is further on, so that a slow machine trains less and still ends its schedule. Without
     it a seed gives the same weights again on the same machine. dropout None: as the encoder's own
-    configuration says.
+    configuration says. freeze_embeddings leaves the word table as it is: half of a small encoder's
+    parameters need no optimiser then, and words that the training texts lack keep their
+    neighbours.
     """
 
     epochs: float = 3.0
@@ -49,6 +51,7 @@ class TrainingConfig:
     precision: Precision = "auto"
     max_seconds: float | None = None
     dropout: float | None = None
+    freeze_embeddings: bool = False
 
     def __post_init__(self) -> None:
         positive = ("epochs", "batch_size", "learning_rate", "max_gradient_norm", "max_tokens")
@@ -287,6 +290,8 @@ def run(
         precision = probe_precision(model, rows, config.batch_size, seed=config.seed).chosen
     else:
         precision = config.precision
+    words = model.get_input_embeddings().weight
+    words.requires_grad_(not config.freeze_embeddings)
     optimiser = torch.optim.AdamW(
         parameter_groups(model, config.weight_decay), lr=config.learning_rate, fused=True
     )
@@ -331,6 +336,7 @@ def run(
             tokens_seen += int(rows.lengths[indexes].sum())
             shown.advance(1, note=f"loss {np.mean(losses[-50:]):.4f}")
     model.train(was_training)
+    words.requires_grad_(True)
     tenth = max(1, len(losses) // 10)
     return TrainingReport(
         steps=len(losses),

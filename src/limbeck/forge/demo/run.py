@@ -113,6 +113,7 @@ def run(settings: DemoSettings, console: Console) -> DemoResult:
             learning_rate=TEACHER_RATE,
             max_tokens=settings.window_tokens,
             seed=settings.seed,
+            freeze_embeddings=True,
         )
         teacher = teachers.prepare(encoder, corpus.names, base)
         student = students.every_other_layer(teacher, settings.layers)
