@@ -31,6 +31,8 @@ RESULTS = Path("benchmarks/results/engine.jsonl")
 # machine's weather as one that measures 500 ms calls.
 BLOCK_S = 0.3
 MAX_CALLS = 40
+# Above this share of the machine used by others, the times are said to be doubtful.
+BUSY = 0.1
 # Who a contestant's speed is held against.
 RIVAL = {"limbeck int8": "onnxruntime int8", "limbeck fp32": "onnxruntime fp32"}
 # A fast wrong answer is no answer: fp32 against torch, int8 against the peer's int8 error.
@@ -80,7 +82,13 @@ def refuse_wrong_answers(found: Mapping[str, Sequence[float]]) -> None:
 
 
 def time_point(
-    workers: Mapping[str, Worker], point: Point, output: Output, *, vocab: int, rounds: int
+    workers: Mapping[str, Worker],
+    point: Point,
+    output: Output,
+    *,
+    vocab: int,
+    rounds: int,
+    rest: measure.Rest,
 ) -> dict[str, measure.Timing]:
     """Interleaved timings of one output at one point."""
     calls = {}
@@ -95,6 +103,7 @@ def time_point(
         {name: block(worker) for name, worker in workers.items()},
         rounds=rounds,
         calls=calls,
+        sleep=rest,
     )
 
 
@@ -102,6 +111,7 @@ def _rows(
     timings: Mapping[str, measure.Timing],
     found: Mapping[str, Sequence[float]],
     workers: Mapping[str, Worker],
+    others_busy: float,
     **fields: object,
 ) -> list[measure.Row]:
     rows = []
@@ -109,6 +119,7 @@ def _rows(
         extra: dict[str, str | int | float] = {
             "error_logits": found[name][0],
             "error_hidden": found[name][1],
+            "others_busy": round(others_busy, 3),
         }
         rival = RIVAL.get(name)
         if rival is not None and rival in timings:
@@ -170,11 +181,15 @@ def run(
                 )
             refuse_wrong_answers(found)
             for point, output in itertools.product(points, outputs):
-                timings = time_point(workers, point, output, vocab=shape.vocab, rounds=rounds)
+                rest = measure.Rest()
+                timings = time_point(
+                    workers, point, output, vocab=shape.vocab, rounds=rounds, rest=rest
+                )
                 made = _rows(
                     timings,
                     found,
                     workers,
+                    rest.others_busy,
                     run=run_name,
                     benchmark="engine",
                     workload={
@@ -186,6 +201,12 @@ def run(
                     },
                     threads=count,
                 )
+                if rest.others_busy > BUSY:
+                    print(
+                        f"  other processes used {rest.others_busy:.0%} of this machine meanwhile: "
+                        "believe the ratios more than the times",
+                        flush=True,
+                    )
                 for row in made:
                     speed = row.extra.get("speed")
                     against = f", {speed:.2f} x {row.extra['rival']}" if speed else ""

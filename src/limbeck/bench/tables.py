@@ -43,6 +43,9 @@ def _where(rows: Rows) -> str:
         parts.append(f"our kernels: {', '.join(isas)}")
     parts += [f"{name} {version}" for name, version in sorted(versions.items())]
     parts += [f"commit {row.commit}", row.date[:10]]
+    busy = [float(each.extra["others_busy"]) for each in rows if "others_busy" in each.extra]
+    if busy:
+        parts.append(f"other processes used {min(busy):.0%} to {max(busy):.0%} of the machine")
     return "Measured on " + "; ".join(parts) + ".\n"
 
 

@@ -7,6 +7,7 @@ which machine, at which commit. Neighbours: bench and the demo; nobody writes a 
 from __future__ import annotations
 
 from limbeck.measure.machine import Machine, commit, machine, versions
+from limbeck.measure.rest import Rest
 from limbeck.measure.rows import Row, append_row, append_rows, latest_run, new_run, read_rows
 from limbeck.measure.timing import (
     Block,
@@ -22,6 +23,7 @@ __all__ = [
     "Block",
     "Machine",
     "Ratio",
+    "Rest",
     "Row",
     "Timing",
     "append_row",
