@@ -65,7 +65,7 @@ _BUILT_IN_CARRIERS = 40_000
 # Carriers cut so short make snippets: one sentence that matters, rarely more, so that a budget of
 # tokens holds as many wordings as it can.
 _SNIPPET_WORDS = 12
-# A carrier with nothing put in keeps more of its words: half of the false alarms come from what
+# A carrier with nothing put in keeps more of its words: some false alarms come from what
 # hosts write themselves (names of their business, other languages), which snippets show little of.
 _BARE_TIMES = 5
 
