@@ -149,11 +149,11 @@ def demo(rows: Rows) -> str:
     return "\n".join(parts)
 
 
-# Table name -> (file of rows, how it reads). Another table is one more line here.
-TABLES: Mapping[str, tuple[str, Callable[[Rows], str]]] = {
-    "engine": ("engine.jsonl", engine),
-    "startup": ("startup.jsonl", startup),
-    "demo": ("demo.jsonl", demo),
+# Table name -> (file of rows, how it reads, what makes rows). Another table is one more line here.
+TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
+    "engine": ("engine.jsonl", engine, "make bench"),
+    "startup": ("startup.jsonl", startup, "make bench"),
+    "demo": ("demo.jsonl", demo, "limbeck demo --record benchmarks/results/demo.jsonl"),
 }
 
 
@@ -170,10 +170,10 @@ def fill(text: str, results: Path) -> str:
         name = found[2]
         if name not in TABLES:
             raise InputError(f"no table {name!r}; there are: {', '.join(TABLES)}")
-        file, build = TABLES[name]
+        file, build, makes = TABLES[name]
         rows = measure.read_rows(results / file)
         if not rows:
-            raise InputError(f"no rows for table {name!r} in {results / file}; run: make bench")
+            raise InputError(f"no rows for table {name!r} in {results / file}; run: {makes}")
         return f"{found[1]}{build(rows)}{found[4]}"
 
     return _BLOCK.sub(table, text)
