@@ -1,4 +1,8 @@
-"""Tokenizer files of each family, trained on a few sentences, and texts hard to tokenise."""
+"""Tokenizer files of each family, made from a few sentences, and texts hard to tokenise.
+
+The vocabularies of the wordpiece and the unigram file are written out by a rule: the library's own
+trainers break ties in another order in each process, and a test may name the pieces that it wants.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,24 @@ _CORPUS = [
 ]
 
 
+def _pieces(made: Tokenizer, *, inside: str) -> list[str]:
+    """Single characters, short words, and both halves of longer words, in the corpus's order.
+
+    "quiet" gives "qu" and `inside` + "iet".
+    """
+    found: dict[str, None] = {}
+    halves: dict[str, None] = {}
+    for line in _CORPUS:
+        normal = made.normalizer.normalize_str(line)
+        for word, _ in made.pre_tokenizer.pre_tokenize_str(normal):
+            for character in word:
+                found |= dict.fromkeys((character, inside + character))
+            half = len(word) // 2
+            whole = len(word) <= 4
+            halves |= dict.fromkeys([word] if whole else [word[:half], inside + word[half:]])
+    return list(found | halves)
+
+
 @cache
 def tokenizer_json(kind: str) -> bytes:
     """The bytes of a small tokenizer.json: BERT's, RoBERTa's or XLM-R's manner."""
@@ -44,11 +66,10 @@ def tokenizer_json(kind: str) -> bytes:
         made.normalizer = normalizers.BertNormalizer(lowercase=True)
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         made.decoder = decoders.WordPiece(prefix="##")
-        trainer = trainers.WordPieceTrainer(
-            vocab_size=300, special_tokens=specials, show_progress=False
-        )
-        made.train_from_iterator(_CORPUS * 4, trainer)
-        ids = {token: made.token_to_id(token) for token in specials}
+        pieces = _pieces(made, inside="##")
+        ids = {piece: number for number, piece in enumerate([*specials, *pieces])}
+        made.model = models.WordPiece(ids, unk_token="[UNK]")
+        made.add_special_tokens(specials)
         made.post_processor = processors.TemplateProcessing(
             single="[CLS] $A [SEP]",
             pair="[CLS] $A [SEP] $B:1 [SEP]:1",
@@ -80,10 +101,10 @@ def tokenizer_json(kind: str) -> bytes:
             [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]
         )
         made.decoder = decoders.Metaspace()
-        trainer = trainers.UnigramTrainer(
-            vocab_size=250, special_tokens=specials, unk_token="<unk>", show_progress=False
-        )
-        made.train_from_iterator(_CORPUS * 4, trainer)
+        # A longer piece costs less than what it is made of, as in a trained model.
+        scored = [(piece, -10.0 + min(len(piece), 6)) for piece in _pieces(made, inside="")]
+        made.model = models.Unigram([*((name, 0.0) for name in specials), *scored], 3)
+        made.add_special_tokens(specials)
         made.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>",
             pair="<s> $A </s> </s> $B </s>",

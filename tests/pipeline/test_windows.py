@@ -141,7 +141,8 @@ def test_the_sum_of_scores() -> None:
     rows = detector()(text, top_k=None, window=True)
     assert sum(row["score"] for row in rows) > 1.5
     rows = detector()(text, top_k=None, window=True, window_reduce="mean")
-    assert sum(row["score"] for row in rows) == pytest.approx(1.0)
+    # a mean of many windows in float32
+    assert sum(row["score"] for row in rows) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_options_that_do_not_go_together() -> None:
