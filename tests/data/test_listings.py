@@ -333,7 +333,15 @@ def test_split_of_a_text_does_not_hang_on_the_order():
 
 def test_screen_leaves_out_carriers_that_leak():
     fine = ["Close to the park, 5 min to bus 39.", "License number STR-383333", "call me any time"]
+    fine += ["your home away from home", "the code comes by email", "Meow Wolf. Highlands"]
     leaky = ["write to jo at somewhere dot com", "ring +353 87 123 4567", "book direct and save"]
+    leaky += ["see goodwill homes dot uk", "a stay[dot]com page", "visit LakeHillHomes com!"]
+    leaky += ["we are Weathervane on socials", "Youtube video available, titled 'Elm 23'"]
+    leaky += [
+        "managed by | Elm Lane | since 2009",
+        "Jo Doe, owner, Elm Realty",
+        "Text us on arrival",
+    ]
     assert screen([*fine, *leaky]) == fine
 
 

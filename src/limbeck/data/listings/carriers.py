@@ -129,23 +129,46 @@ def split_carriers(texts: Iterable[str]) -> dict[Bank, list[str]]:
     return out
 
 
-# A real text that already names a way around the platform would be a wrong negative. Only wordings
-# that can hardly mean anything else are looked for; everything doubtful stays.
+# A real text that already names a way around the platform would be a wrong negative, and so would
+# one that only may: texts are many, and a false-alarm rate of one in a thousand leaves no room for
+# wrong labels. What an honest text says in thousands of places ("message us", a street, a price)
+# stays.
 _LEAKS_ALREADY = re.compile(
     r"""(?ix)
-    \bdot\s*com\b | \b(?:g|hot)\s?\(?mail\b | @\s?\w+\s?(?:\.|dot)\s?\w | (?<!\w)@[a-z]\w{3,}
-    | \bhttps?:// | \bwww\s?[.,] | \b[a-z0-9-]{3,}\.(?:com|net|org|co\.uk|ie|ca|info)\b
-    | \b(?:whats\s?app|viber|telegram|wechat|kakao\s?talk)\b\W{0,3}[:+\d]
-    | \b(?:insta(?:gram)?|facebook|ig|fb)\s?[:@]\s?\w
+    # addresses in the net, and what hides them
+    \bdot[\]\)\s]*(?:com|net|org|info|co|uk|us|ca|ie|hk|au)\b | \b(?:g|hot)\s?\(?mail\b
+    | @\s?\w+\s?(?:\.|dot)\s?\w | (?<!\w)@[a-z]\w{3,} | \bhttps?:// | \bwww\s?[.,]
+    | \b[a-z0-9-]{3,}\s?\.\s?(?:com|net|org|info|co\.uk|com\.au)\b
+    | \b[a-z0-9-]{3,}\.(?:ie|ca|uk|hk|us)\b | \b(?:visit|at|on)\s+\w{5,}\s+com\b
+    | \bweb\s?(?:site|page)\b | \bon\s?line\s+at\b | \bmore\s+info\w*\s+at\b
+    | \be-?mail\s+(?:me|us|at)\b | \bmy\s+e-?mail\b
+    # messengers, networks, video channels
+    | \bwhat\W?s?\s?app\b | \b(?:viber|telegram|we\s?chat|weixin|kakao\s?talk|skype)\b
+    | \b(?:insta(?:gram)?|facebook|ig|fb|tik\s?tok|pinterest|twitter)\s?[:@]\s?\w
+    | \b(?:our|my|on|us|me)\s+(?:instagram|facebook|tik\s?tok|twitter|social\s?(?:s|media))\b
+    | \byou\s?tube\s+(?:channel|video|tour|link|search)\b
+    | \bon\s+(?:you\s?tube|socials?|vimeo)\b
+    # numbers
     | \+?\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}\b | \+\d[\d\s().-]{8,}
-    | \bbook\s+direct(?:ly)?\b | \bgoogle\s+us\b | \b(?:search|look)\s+(?:for\s+)?us\b
-    | \bfind\s+us\s+(?:on|online)\b | \bfollow\s+us\b
+    | \b(?:text|call|phone|ring)\s+(?:me|us|the\s+(?:owner|host))\s+(?:on|at|before)\b
+    # names to look for
+    | \bbook(?:ing)?\s+(?:with\s+us\s+)?direct(?:ly)?\b
+    | \bgoogle\s+(?:us|me|for|our|the\s+name|search|earth)\b | \bg\s+earth\b
+    | \b(?:search|look)\s+(?:for\s+|up\s+)?us\b | \b(?:search|enter|type)\s+(?:in\s+)?["\u201c]
+    | \bvideo\b[^.!?\n]{0,40}\b(?:search|titled|called)\b
+    | \bfind\s+us\s+(?:on|online|at|by)\b | \bfollow\s+us\b
+    | \bvisit\s+our\s+(?:page|site|profile)\b | \bbest\s+(?:available\s+)?rates?\b
+    | \b(?:vrbo|homeaway|trip\s?advisor|yelp|craigslist|gumtree|zillow|kijiji)\b
+    # businesses of the host
+    | \brealty\b | \brealtors?\b | \breal\s+estate\b | \b(?:ltd|llc|gmbh)\b
+    | \bproperty\s+manage(?:rs?|ment)\b
+    | \b(?:managed|hosted|operated|run|owned)\s+by\s+\W*(?-i:[A-Z])
     """
 )
 
 
 def already_leaks(text: str) -> bool:
-    """Whether a real description plainly carries a contact of its own: no carrier, then."""
+    """Whether a real description carries a contact of its own, or may: no carrier, then."""
     return _LEAKS_ALREADY.search(text) is not None
 
 
