@@ -8,6 +8,13 @@
 
 #include "base/error.h"
 
+#if LIMBECK_SLAB_GUARD_BYTES > 0
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(address, size) ((void)(address), (void)(size))
+#endif
+
 namespace limbeck {
 namespace {
 
@@ -22,10 +29,13 @@ Slab::Slab(size_t bytes) : size_(bytes) {
   // Only a hint, and only where it cannot round a small slab up by more than a few per cent.
   if (bytes >= 8 * kHugePage) madvise(memory, bytes, MADV_HUGEPAGE);
   data_ = static_cast<char*>(memory);
+  ASAN_POISON_MEMORY_REGION(data_, size_);
 }
 
 Slab::~Slab() {
-  if (data_ != nullptr) munmap(data_, size_);
+  if (data_ == nullptr) return;
+  ASAN_UNPOISON_MEMORY_REGION(data_, size_);
+  munmap(data_, size_);
 }
 
 Slab::Slab(Slab&& other) noexcept
@@ -41,9 +51,10 @@ Slab& Slab::operator=(Slab&& other) noexcept {
 }
 
 void* Slab::TakeBytes(size_t bytes) {
-  assert(bytes <= size_ - used_);
+  assert(NeedBytes(bytes) <= size_ - used_);
   void* piece = data_ + used_;
-  used_ += bytes;
+  used_ += NeedBytes(bytes);
+  ASAN_UNPOISON_MEMORY_REGION(piece, bytes);
   return piece;
 }
 

@@ -8,6 +8,18 @@
 #include <cstddef>
 #include <cstdint>
 
+// AddressSanitizer sees one slab as one block; a strip behind each piece that nothing may touch shows it the pieces.
+#if defined(__SANITIZE_ADDRESS__)
+#define LIMBECK_SLAB_GUARD_BYTES 64
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LIMBECK_SLAB_GUARD_BYTES 64
+#endif
+#endif
+#ifndef LIMBECK_SLAB_GUARD_BYTES
+#define LIMBECK_SLAB_GUARD_BYTES 0
+#endif
+
 namespace limbeck {
 
 class Slab {
@@ -23,19 +35,22 @@ class Slab {
 
   size_t size() const { return size_; }
 
-  // Bytes that a piece of `count` elements takes, alignment included.
+  // Bytes that a piece of `count` elements takes, alignment and guard included.
   template <typename T>
   static size_t Need(int64_t count) {
-    return (static_cast<size_t>(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    return NeedBytes(static_cast<size_t>(count) * sizeof(T));
   }
 
   template <typename T>
   T* Take(int64_t count) {
-    return static_cast<T*>(TakeBytes(Need<T>(count)));
+    return static_cast<T*>(TakeBytes(static_cast<size_t>(count) * sizeof(T)));
   }
 
  private:
   static constexpr size_t kAlignment = 64;
+  static size_t NeedBytes(size_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment + LIMBECK_SLAB_GUARD_BYTES;
+  }
   void* TakeBytes(size_t bytes);
 
   char* data_ = nullptr;
