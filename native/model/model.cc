@@ -1,6 +1,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <string>
 
@@ -35,6 +36,9 @@ void CheckSpec(const LimbeckModelSpec& spec) {
   if (spec.head_kind < LIMBECK_HEAD_NONE || spec.head_kind > LIMBECK_HEAD_TOKEN) throw Error("unknown head");
   if (spec.head_kind != LIMBECK_HEAD_NONE && spec.labels < 1) throw Error("a head needs at least one label");
   if (spec.head_dense > LIMBECK_IDENTITY) throw Error("unknown activation of the head");
+  // Positions are counted from it: outside the vocabulary they would leave their table.
+  if (spec.pad_id < 0 || spec.pad_id >= spec.vocab) throw Error("the padding id is outside the vocabulary");
+  if (!std::isfinite(spec.norm_eps) || spec.norm_eps <= 0) throw Error("norm_eps must be a positive finite number");
 }
 
 // Slab bytes for everything that CopyNorm, CopyFloats and Linear::Pack take.

@@ -227,6 +227,17 @@ void TestRefusedModels() {
     TinyModel heads(precision);
     heads.spec.heads = 5;
     ExpectRefused(heads, "does not divide");
+    for (float norm_eps : {0.0f, -1e-5f, std::numeric_limits<float>::quiet_NaN()}) {
+      TinyModel epsilon(precision);
+      epsilon.spec.norm_eps = norm_eps;
+      ExpectRefused(epsilon, "norm_eps");
+    }
+    for (int32_t pad_id : {-1, 50, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()}) {
+      TinyModel padding(precision);
+      padding.spec.position_mode = LIMBECK_AFTER_PADDING;
+      padding.spec.pad_id = pad_id;
+      ExpectRefused(padding, "padding id");
+    }
     TinyModel layers(precision);
     layers.spec.layers = 0;
     ExpectRefused(layers, "size outside");
