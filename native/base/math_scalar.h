@@ -14,6 +14,12 @@ namespace limbeck {
 inline float ScalarMin(float a, float b) { return a < b ? a : b; }
 inline float ScalarMax(float a, float b) { return a > b ? a : b; }
 
+// Half to even; what int32 cannot hold, NaN among it, becomes its least value, as in the vector instructions.
+inline int32_t ScalarToInt(float x) {
+  const float rounded = std::nearbyint(x);
+  return rounded >= -2147483648.0f && rounded < 2147483648.0f ? static_cast<int32_t>(rounded) : INT32_MIN;
+}
+
 inline float ScalarExp(float x) {
   x = ScalarMax(x, kExpLowest);
   const float n = std::nearbyint(x * kLog2E);
@@ -21,7 +27,7 @@ inline float ScalarExp(float x) {
   float p = kExp[4];
   for (int i = 3; i >= 0; --i) p = std::fma(p, r, kExp[i]);
   p = std::fma(p, r * r, r) + 1.0f;
-  const uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23;
+  const uint32_t bits = (static_cast<uint32_t>(ScalarToInt(n)) + 127u) << 23;
   float power;
   std::memcpy(&power, &bits, sizeof(power));
   return p * power;

@@ -1,10 +1,11 @@
 // One float panel -> u8 quads with a scale and a zero point per token: x = scale * (q - zero).
 //
-//   inverse = 255 / (high - low), scale = (high - low) * (1 / 255), zero = round(-low * inverse)
+//   inverse = 255 / (high - low), scale = (high - low) * (1 / 255), zero = clamp(round(-low * inverse), 0, 255)
 //   q = clamp(round(x * inverse) + zero, 0, 255)
 //
 // with low <= 0 <= high, rounding half to even. A lane whose range does not exceed kFlatRange counts as all zero: scale
-// 1, zero point 0. The same rule in numpy: limbeck/engine/quantization.py.
+// 1, zero point 0. Only where weights have driven x beyond float does the first clamp do anything; the sums that follow
+// rely on it. NaN becomes 0. The same rule in numpy: limbeck/engine/quantization.py.
 #ifndef LIMBECK_KERNELS_QUANTIZE_F32_U8_H_
 #define LIMBECK_KERNELS_QUANTIZE_F32_U8_H_
 

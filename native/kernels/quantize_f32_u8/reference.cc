@@ -15,12 +15,13 @@ void quantize_f32_u8_reference(const QuantizeArgs& args) {
     const float range = high - low;
     const bool flat = !(range > kFlatRange);
     const float inverse = flat ? 0.0f : 255.0f / range;
-    const int32_t zero = static_cast<int32_t>(std::nearbyint((0.0f - low) * inverse));
+    int32_t zero = ScalarToInt((0.0f - low) * inverse);
+    zero = zero < 0 ? 0 : (zero > 255 ? 255 : zero);
     args.scale[lane] = flat ? 1.0f : range * (1.0f / 255.0f);
     args.zero[lane] = zero;
     for (int64_t row = 0; row < RoundUp(args.rows, kQuad); ++row) {
       int32_t q = 0;
-      if (row < args.rows) q = static_cast<int32_t>(std::nearbyint(args.x[row * kLanes + lane] * inverse)) + zero;
+      if (row < args.rows) q = ScalarToInt(args.x[row * kLanes + lane] * inverse) + zero;
       q = q < 0 ? 0 : (q > 255 ? 255 : q);
       args.q[((row / kQuad) * kLanes + lane) * kQuad + row % kQuad] = static_cast<uint8_t>(q);
     }

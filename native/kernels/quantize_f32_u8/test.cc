@@ -1,5 +1,6 @@
 // Half a step of error at the most, an exact zero, and the same bits from every kernel.
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "tests/check.h"
@@ -17,9 +18,37 @@ struct Result {
   Buffer<int32_t> zero;
 };
 
+// Infinities and NaN, which weights that overflow bring about: bytes all the same, and the same ones from every kernel.
+void TestBeyondFloat() {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const float values[] = {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), 3e38f, -3e38f, 1.0f, 0.0f};
+  test::Random random(5);
+  std::uniform_int_distribution<size_t> draw(0, std::size(values) - 1);
+  for (int64_t rows = 1; rows <= 9; ++rows) {
+    for (int round = 0; round < 50; ++round) {
+      Buffer<float> x(rows * kLanes, 1);
+      for (int64_t i = 0; i < x.size(); ++i) x[i] = values[draw(random)];
+      Result expected(rows);
+      test::Reference(KernelTable::quantize)(
+          {x.data(), nullptr, nullptr, expected.q.data(), expected.scale.data(), expected.zero.data(), rows});
+      for (int lane = 0; lane < kLanes; ++lane) {
+        CHECK_THAT(expected.zero[lane] >= 0 && expected.zero[lane] <= 255, "zero point %d", expected.zero[lane]);
+      }
+      for (const auto& kernel : test::Runnable(KernelTable::quantize)) {
+        Result found(rows);
+        kernel.run({x.data(), nullptr, nullptr, found.q.data(), found.scale.data(), found.zero.data(), rows});
+        CHECK_THAT(SameBits(found.q, expected.q) && SameBits(found.scale, expected.scale) &&
+                       SameBits(found.zero, expected.zero),
+                   "%s differs beyond float: %d rows", kernel.name, int(rows));
+      }
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
+  TestBeyondFloat();
   test::Random random(4);
   const auto kernels = test::Runnable(KernelTable::quantize);
   const QuantizeFn reference = test::Reference(KernelTable::quantize);
