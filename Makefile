@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 ARGS ?=
 QUICK ?=
 DATA ?=
+MINUTES ?= 10
 
-NATIVE := CMakeLists.txt $(wildcard CMakePresets.json) $(shell find native -type f -not -path '*/tests/*')
+NATIVE := CMakeLists.txt $(wildcard CMakePresets.json) $(shell find native -type f -not -path '*/tests/*' -not -path '*/fuzz/*')
 INPUTS := pyproject.toml constraints.txt tools/install.sh tools/encoder.txt src/limbeck/__init__.py $(NATIVE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-runtime check check-native bench tables docs wheel clean system
+.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench tables docs wheel clean system
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,12 @@ check-native: $(VENV)/.stamp-dev ## native tests for each instruction set, plain
 	  export PATH="$(CURDIR)/$(BIN):$$PATH"; set -ex; \
 	  cmake --preset $$preset; cmake --build --preset $$preset; ctest --preset $$preset \
 	) || exit 1; done
+
+fuzz: $(VENV)/.stamp-dev ## look for crashes in the engine with libFuzzer for ten minutes; MINUTES=1 for one, ARGS for its own options
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/fuzz.sh fuzz $(MINUTES) $(ARGS)
+
+fuzz-planted: $(VENV)/.stamp-dev ## plant a bug and see that the fuzzer finds it
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tools/fuzz.sh fuzz-planted 2 $(ARGS)
 
 bench: $(VENV)/.stamp-dev ## the engine against ONNX Runtime, start-up and memory; ARGS=--grid for the whole grid
 	$(BIN)/python -m limbeck.bench.engine $(ARGS)

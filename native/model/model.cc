@@ -144,8 +144,13 @@ void Model::CheckBatch(const int32_t* ids, const int32_t* type_ids, const int32_
                   " tokens; the model's positions end at " + std::to_string(longest));
     }
   }
+#ifdef LIMBECK_PLANT_BUG
+  const int32_t vocab_end = spec_.vocab + 1;  // one id too many: make fuzz-planted must find it
+#else
+  const int32_t vocab_end = spec_.vocab;
+#endif
   for (int32_t t = 0; t < cu_seqlens[sequences]; ++t) {
-    if (ids[t] < 0 || ids[t] >= spec_.vocab) {
+    if (ids[t] < 0 || ids[t] >= vocab_end) {
       throw Error("token id " + std::to_string(ids[t]) + " is outside the vocabulary of " +
                   std::to_string(spec_.vocab));
     }
