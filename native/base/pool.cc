@@ -76,13 +76,20 @@ Pool::Pool(int threads) : threads_(threads) { Start(); }
 
 void Pool::Start() {
   team_ = new Team;
-  try {
-    for (int i = 1; i < threads_; ++i) team_->workers.emplace_back(&Team::Loop, team_, i);
-  } catch (const std::system_error& error) {
+  // Whatever fails, the workers that did start must not be left waiting for ever.
+  const auto disband = [this] {
     team_->End();
     delete team_;
     team_ = nullptr;
+  };
+  try {
+    for (int i = 1; i < threads_; ++i) team_->workers.emplace_back(&Team::Loop, team_, i);
+  } catch (const std::system_error& error) {
+    disband();
     throw Error("cannot start " + std::to_string(threads_) + " threads: " + error.what());
+  } catch (...) {
+    disband();
+    throw;
   }
 }
 

@@ -18,10 +18,11 @@ struct LimbeckModel {
 
 namespace {
 
-void CopyText(const std::string& text, char* to, int64_t size) {
+// No std::string: where memory has run out, none can be made.
+void CopyText(const char* text, char* to, int64_t size) {
   if (to == nullptr || size <= 0) return;
-  const size_t count = std::min(text.size(), static_cast<size_t>(size - 1));
-  std::memcpy(to, text.data(), count);
+  const size_t count = std::min(std::strlen(text), static_cast<size_t>(size - 1));
+  std::memcpy(to, text, count);
   to[count] = '\0';
 }
 
@@ -44,15 +45,22 @@ int32_t Guard(char* error, int32_t error_size, Work work) {
 int32_t limbeck_abi_version(void) { return LIMBECK_ABI_VERSION; }
 
 void limbeck_isas(char* names, int32_t names_size) {
-  std::string text;
-  for (limbeck::Isa isa : limbeck::AvailableIsas()) {
-    if (!text.empty()) text += ',';
-    text += limbeck::IsaName(isa);
-  }
-  CopyText(text, names, names_size);
+  CopyText("", names, names_size);
+  Guard(nullptr, 0, [&] {
+    std::string text;
+    for (limbeck::Isa isa : limbeck::AvailableIsas()) {
+      if (!text.empty()) text += ',';
+      text += limbeck::IsaName(isa);
+    }
+    CopyText(text.c_str(), names, names_size);
+  });
 }
 
-int32_t limbeck_available_cpus(void) { return limbeck::AvailableCpus(); }
+int32_t limbeck_available_cpus(void) {
+  int32_t cpus = 1;
+  Guard(nullptr, 0, [&] { cpus = limbeck::AvailableCpus(); });
+  return cpus;
+}
 
 int32_t limbeck_model_create(const LimbeckModelSpec* spec, const LimbeckTensor* tensors, int32_t tensor_count,
                              const char* isa, int32_t threads, LimbeckModel** model, char* error, int32_t error_size) {
@@ -76,6 +84,6 @@ int32_t limbeck_model_forward(LimbeckModel* model, const int32_t* ids, const int
 int64_t limbeck_model_describe(LimbeckModel* model, char* json, int64_t json_size) {
   std::string text;
   if (Guard(nullptr, 0, [&] { text = model->model.Describe(); }) != 0) return -1;
-  CopyText(text, json, json_size);
+  CopyText(text.c_str(), json, json_size);
   return static_cast<int64_t>(text.size());
 }
