@@ -12,7 +12,7 @@ NATIVE := CMakeLists.txt $(wildcard CMakePresets.json) $(shell find native -type
 INPUTS := pyproject.toml constraints.txt tools/install.sh tools/encoder.txt src/limbeck/__init__.py $(NATIVE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench tables docs wheel clean system
+.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench peers tables docs wheel clean system
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ bench: $(VENV)/.stamp-dev ## the engine against ONNX Runtime, start-up and memor
 	$(BIN)/python -m limbeck.bench.startup
 	$(MAKE) tables
 
+peers: $(VENV)/.stamp-dev ## an environment for each peer of the benchmarks, in .peers; ARGS=NAME makes one
+	$(BIN)/python tools/peers.py $(ARGS)
+
 tables: $(VENV)/.stamp-dev ## write README's tables from benchmarks/results
 	$(BIN)/python -m limbeck.bench.tables README.md
 
@@ -79,5 +82,5 @@ wheel: $(VENV)/.stamp-dev ## build a wheel into dist/ and try it in an environme
 	tools/wheel.sh $(BIN)/python
 
 clean: ## remove environments, builds and caches; keeps demo/
-	rm -rf $(VENV) $(VENV_RUNTIME) build dist .limbeck .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV_RUNTIME) .peers build dist .limbeck .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

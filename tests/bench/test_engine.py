@@ -113,7 +113,7 @@ def test_prints_of_a_library_do_not_reach_the_pipe(tmp_path: Path) -> None:
     import sys
 
     code = (
-        "import os, limbeck.bench.worker as w\n"
+        "import os, limbeck.bench.protocol as w\n"
         "w.serve = lambda requests, answers: (print('noise'), os.write(1, b'more noise\\n'),\n"
         "    answers.write('reply\\n'), answers.flush())\n"
         "w.main()\n"

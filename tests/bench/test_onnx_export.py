@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from limbeck.bench import models, onnx_export, onnx_run
+from limbeck.bench.padding import pad
 from limbeck.errors import MissingExtraError, ModelError
 
 pytestmark = pytest.mark.torch
@@ -51,7 +52,7 @@ def save(model: Any, directory: Path) -> Any:
 
 
 def answers(model: Any, pad_id: int) -> dict[str, F32]:
-    ids, mask = onnx_run.pad(rows(), value=pad_id)
+    ids, mask = pad(rows(), value=pad_id)
     with torch.no_grad():
         found = model(
             input_ids=torch.tensor(ids),
@@ -112,8 +113,8 @@ def test_second_export_is_reused_until_the_weights_change(tmp_path: Path) -> Non
 def test_a_graph_that_did_not_fuse_is_refused(tmp_path: Path) -> None:
     shape = models.Shape(layers=1, hidden=32, heads=2, ffn=64, vocab=600, positions=64, labels=2)
     directory = models.write_model(tmp_path / "hf", shape)
-    model = onnx_export._load(directory)
-    onnx_export._trace(model, tmp_path / "plain.onnx")
+    model = onnx_export.load(directory)
+    onnx_export.trace(model, tmp_path / "plain.onnx")
     model.config.num_hidden_layers = 2  # as if fusion had found only half of the layers
     with pytest.raises(ModelError, match="did not fuse") as failure:
         onnx_export._fuse(tmp_path / "plain.onnx", tmp_path / "fp32.onnx", model)

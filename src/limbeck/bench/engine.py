@@ -17,7 +17,8 @@ import numpy as np
 
 from limbeck import measure
 from limbeck.bench import models, onnx_export
-from limbeck.bench.contestants import CONTESTANTS, F32, REFERENCE, Output, contestant
+from limbeck.bench.contestants import REFERENCE, contestant
+from limbeck.bench.protocol import F32, Output
 from limbeck.bench.worker import Worker
 from limbeck.bench.workloads import DEFAULT, ERRORS, GRID, Point
 from limbeck.errors import EngineError, LimbeckError
@@ -33,6 +34,7 @@ BLOCK_S = 0.3
 MAX_CALLS = 40
 # Above this share of the machine used by others, the times are said to be doubtful.
 BUSY = 0.1
+SUBJECTS = ("limbeck int8", "limbeck fp32", "onnxruntime int8", "onnxruntime fp32")
 # Who a contestant's speed is held against.
 RIVAL = {"limbeck int8": "onnxruntime int8", "limbeck fp32": "onnxruntime fp32"}
 # A fast wrong answer is no answer: fp32 against torch, int8 against the peer's int8 error.
@@ -230,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument(
         "--subjects",
-        default=",".join(name for name in CONTESTANTS if name != REFERENCE),
+        default=",".join(SUBJECTS),
         help="contestants, as in 'limbeck int8,onnxruntime int8'",
         metavar="LIST",
     )

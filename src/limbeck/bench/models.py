@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from limbeck.errors import InputError
 
 F32 = npt.NDArray[np.float32]
 
@@ -22,6 +24,28 @@ LINEAR_STD = 0.03  # at C = 768; scaled by sqrt(768 / C) so that small models ha
 BIAS_STD = 0.1
 GAIN_RANGE = (0.5, 1.5)
 ROW_RANGE = (0.5, 2.0)  # each row of a matrix is scaled by a factor from here
+# A row of blocks keeps up to this much more or less than its share, as pruned models do.
+UNEVEN_SHARE = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """Which blocks of output rows x inputs the encoder's matrices are made of, and how many fail.
+
+    Raises:
+        InputError: a share outside 0 .. 1, or blocks without rows or inputs.
+    """
+
+    rows: int
+    cols: int
+    sparsity: float = 0.8
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sparsity < 1 or self.rows < 1 or self.cols < 1:
+            raise InputError(f"not a block pattern: {self}")
+
+    def __str__(self) -> str:
+        return f"{self.rows}x{self.cols}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +59,37 @@ class Shape:
     vocab: int = 30522
     positions: int = 512
     labels: int = 4
+    blocks: Blocks | None = None
 
     @property
     def name(self) -> str:
+        """Of the shape alone: sparse or not."""
         return f"distilbert-{self.layers}x{self.hidden}"
+
+    @property
+    def pattern(self) -> str:
+        """ "dense", or as in "4x4"."""
+        return "dense" if self.blocks is None else str(self.blocks)
+
+
+def prune(weight: F32, blocks: Blocks, seed: int) -> F32:
+    """[F, K] with `blocks.sparsity` of its blocks zero, chosen at random, rows uneven.
+
+    What is kept grows by 1 / sqrt(density), so that the layer's answers keep their size.
+
+    Raises:
+        InputError: the blocks do not divide the matrix.
+    """
+    rows, cols = weight.shape
+    if rows % blocks.rows or cols % blocks.cols:
+        raise InputError(f"a matrix {rows}x{cols} does not divide into blocks of {blocks}")
+    grid = (rows // blocks.rows, cols // blocks.cols)
+    draw = np.random.default_rng([seed, rows, cols])
+    score = draw.uniform(size=grid) + draw.uniform(-UNEVEN_SHARE, UNEVEN_SHARE, size=(grid[0], 1))
+    kept = max(1, round(score.size * (1 - blocks.sparsity)))
+    mask = score >= np.partition(score.ravel(), -kept)[-kept]
+    whole = mask.repeat(blocks.rows, axis=0).repeat(blocks.cols, axis=1)
+    return np.where(whole, weight * np.float32((score.size / kept) ** 0.5), np.float32(0))
 
 
 def _tensors(shape: Shape, seed: int) -> Iterator[tuple[str, F32]]:
@@ -74,8 +125,18 @@ def _tensors(shape: Shape, seed: int) -> Iterator[tuple[str, F32]]:
     yield from linear("classifier", shape.labels, c)
 
 
+def _pruned(shape: Shape, seed: int) -> Iterator[tuple[str, F32]]:
+    """The dense model's tensors, the encoder's matrices pruned where the shape asks for it."""
+    for number, (name, values) in enumerate(_tensors(shape, seed)):
+        linear = ".transformer." in name and values.ndim == 2
+        if shape.blocks is not None and linear:
+            values = prune(values, shape.blocks, seed * 1000 + number)
+        yield name, values
+
+
 def _config(shape: Shape) -> dict[str, Any]:
-    return {
+    sparse = {} if shape.blocks is None else {"limbeck_blocks": asdict(shape.blocks)}
+    return sparse | {
         "architectures": ["DistilBertForSequenceClassification"],
         "model_type": "distilbert",
         "n_layers": shape.layers,
@@ -132,7 +193,7 @@ def write_model(directory: Path, shape: Shape, *, seed: int = 0) -> Path:
         return directory
     directory.mkdir(parents=True, exist_ok=True)
     save_file(
-        dict(_tensors(shape, seed)), directory / "model.safetensors", metadata={"format": "pt"}
+        dict(_pruned(shape, seed)), directory / "model.safetensors", metadata={"format": "pt"}
     )
     (directory / "tokenizer.json").write_text(_tokenizer(shape), encoding="utf-8")
     (directory / "tokenizer_config.json").write_text(

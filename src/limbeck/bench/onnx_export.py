@@ -29,7 +29,7 @@ _FUSED_ACTIVATION = {
     "gelu_pytorch_tanh": "FastGelu",
     "relu": None,
 }
-_FORMAT = 1  # raise it when what this file writes changes
+_FORMAT = 2  # raise it when what this file writes changes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def _fingerprint(directory: Path) -> str:
     return digest.hexdigest()
 
 
-def _load(directory: Path) -> Any:
+def load(directory: Path) -> Any:
     """The torch model of the class that the directory names, in eager attention, fp32."""
     import torch
     import transformers
@@ -74,7 +74,7 @@ def _load(directory: Path) -> Any:
     return model.eval()
 
 
-def _trace(model: Any, path: Path) -> tuple[str, ...]:
+def trace(model: Any, path: Path, *, opset: int = _OPSET) -> tuple[str, ...]:
     """Write the plain graph with dynamic batch and length; return the names of its inputs."""
     import torch
 
@@ -113,7 +113,7 @@ def _trace(model: Any, path: Path) -> tuple[str, ...]:
             dynamo=False,
             input_names=list(inputs),
             output_names=list(outputs),
-            opset_version=_OPSET,
+            opset_version=opset,
             dynamic_axes={name: axes[name] for name in (*inputs, *outputs)},
         )
     return inputs
@@ -196,12 +196,13 @@ def export(hf_dir: str | os.PathLike[str], out_dir: str | os.PathLike[str]) -> O
     target.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        model = _load(source)
+        model = load(source)
         made = _paths(work, {})
-        _trace(model, made.plain)
+        trace(model, made.plain)
         counts = _fuse(made.plain, made.fp32, model)
         _quantize(made.fp32, made.int8)
-        text = json.dumps({"fingerprint": fingerprint, "fused": counts}, indent=1)
+        facts = {"fingerprint": fingerprint, "fused": counts, "vocab": model.config.vocab_size}
+        text = json.dumps(facts, indent=1)
         (work / "export.json").write_text(text, encoding="utf-8")
         if target.exists():
             shutil.rmtree(target)

@@ -7,23 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from limbeck.bench.padding import F32, I64, pad, unpad
 from limbeck.errors import MissingExtraError
-
-F32 = npt.NDArray[np.float32]
-I64 = npt.NDArray[np.int64]
-
-
-def pad(rows: Sequence[Sequence[int]], *, value: int = 0) -> tuple[I64, I64]:
-    """Rows of token ids -> ids [B, S], `value` behind the end, and mask [B, S]."""
-    longest = max(len(row) for row in rows)
-    ids = np.full((len(rows), longest), value, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
-        mask[number, : len(row)] = 1
-    return ids, mask
 
 
 class OnnxModel:
@@ -50,13 +36,17 @@ class OnnxModel:
         self._pad_id = pad_id
 
     def feeds(
-        self, ids: Sequence[Sequence[int]], type_ids: Sequence[Sequence[int]] | None = None
+        self,
+        ids: Sequence[Sequence[int]],
+        type_ids: Sequence[Sequence[int]] | None = None,
+        *,
+        pad_to: int | None = None,
     ) -> dict[str, I64]:
         """Padded inputs by name; `type_ids` default to zero where the model takes them."""
-        padded, mask = pad(ids, value=self._pad_id)
+        padded, mask = pad(ids, value=self._pad_id, length=pad_to)
         named = {"input_ids": padded, "attention_mask": mask}
         if "token_type_ids" in self._inputs:
-            types = np.zeros_like(padded) if type_ids is None else pad(type_ids)[0]
+            types = np.zeros_like(padded) if type_ids is None else pad(type_ids, length=pad_to)[0]
             named["token_type_ids"] = types
         return named
 
@@ -73,7 +63,4 @@ class OnnxModel:
         output: str = "logits",
     ) -> F32:
         """Answers of B sequences, without padding: [B, L], or [T, L] or [T, C] packed."""
-        answer = self.run(self.feeds(ids, type_ids), output)
-        if answer.ndim == 2:
-            return answer
-        return np.concatenate([answer[row, : len(tokens)] for row, tokens in enumerate(ids)])
+        return unpad(self.run(self.feeds(ids, type_ids), output), ids)

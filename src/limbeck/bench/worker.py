@@ -1,9 +1,4 @@
-"""A contestant in a process of its own, driven over pipes.
-
-Run as `python -m limbeck.bench.worker`, it reads one JSON request a line from its standard input
-and answers each with one line: a result, or {"error": text}. It keeps its own time, so that the
-pipe is in no figure. What libraries print goes to standard error. `Worker` is the other end.
-"""
+"""A contestant in a process of its own, driven over pipes; `protocol` is the other end."""
 
 from __future__ import annotations
 
@@ -12,81 +7,80 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 import numpy as np
 
-from limbeck.bench.contestants import F32, Loaded, Output, contestant
+import limbeck
+from limbeck.bench.contestants import contestant
 from limbeck.bench.models import token_ids
-from limbeck.bench.workloads import Point
+from limbeck.bench.protocol import F32, Output, Rows
+from limbeck.bench.workloads import Batch, Point
 from limbeck.errors import EngineError
 
-
-class _Server:
-    def __init__(self) -> None:
-        self._model: Loaded | None = None
-        self._calls: dict[tuple[int, int, int, Output], Callable[[], object]] = {}
-
-    def load(self, *, name: str, paths: Mapping[str, str], threads: int) -> dict[str, str]:
-        self._model = contestant(name).load(paths, threads)
-        return self._model.facts()
-
-    def time(
-        self, *, batch: int, tokens: int, vocab: int, output: Output, calls: int
-    ) -> list[float]:
-        assert self._model is not None
-        key = (batch, tokens, vocab, output)
-        if key not in self._calls:
-            self._calls[key] = self._model.prepare(token_ids(batch, tokens, vocab=vocab), output)
-        call = self._calls[key]
-        seconds = []
-        for _ in range(calls):
-            start = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - start)
-        return seconds
-
-    def answer(self, *, batch: int, tokens: int, vocab: int, output: Output, path: str) -> None:
-        assert self._model is not None
-        np.save(path, self._model.answer(token_ids(batch, tokens, vocab=vocab), output))
+# Where `make peers` puts one environment a peer.
+PEERS = Path(".peers")
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
-    """Answer requests until the other end closes."""
-    server = _Server()
-    for line in requests:
-        request = json.loads(line)
-        try:
-            result = getattr(server, request["do"])(**request["with"])
-            reply = {"result": result}
-        except Exception as error:  # whatever a peer raises goes to the other end as text
-            reply = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(reply) + "\n")
-        answers.flush()
+def interpreter(environment: str | None) -> Path:
+    """The Python of a peer's environment; this one's own for None.
+
+    Raises:
+        EngineError: the environment is not there.
+    """
+    if environment is None:
+        return Path(sys.executable)
+    python = PEERS / environment / "bin" / "python"
+    # tools/peers.py writes the record when everything is installed.
+    if not python.exists() or not (PEERS / environment / "installed.txt").exists():
+        raise EngineError(
+            f"there is no environment {PEERS / environment} for peer {environment!r}; "
+            f"make it with: make peers"
+        )
+    return python
+
+
+def _variables(environment: str | None, threads: int) -> dict[str, str]:
+    variables = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(threads),
+        # Peers report home unless told not to.
+        "NM_DISABLE_ANALYTICS": "1",
+        "NNCF_CI": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    if environment is not None:
+        # The peer's own packages and this one's code, and nothing of this environment.
+        variables["PYTHONPATH"] = str(Path(limbeck.__file__).parents[1])
+        variables["PYTHONNOUSERSITE"] = "1"
+    return variables
 
 
 class Worker:
     """A contestant loaded in a process of its own; a context manager that ends it.
 
     Raises:
-        EngineError: the contestant could not be loaded, or its process died; with what it said.
+        InputError: no contestant has that name.
+        EngineError: its environment is missing, it could not be loaded, or its process died; with
+            what it said.
     """
 
     def __init__(self, name: str, paths: Mapping[str, str], *, threads: int) -> None:
         self.name = name
+        environment = contestant(name).environment
+        python = interpreter(environment)
         # Closed by close(), with the process that writes to it.
         self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        self._prepared: set[str] = set()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "limbeck.bench.worker"],
+            [str(python), "-m", "limbeck.bench.protocol"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env=environment,
+            env=_variables(environment, threads),
         )
         try:
             self.facts: dict[str, str] = self._ask(
@@ -115,30 +109,39 @@ class Worker:
             raise EngineError(f"{self.name}: {reply['error']}")
         return reply["result"]
 
+    def time_batches(
+        self, key: str, batches: Sequence[Batch], output: Output, *, calls: int
+    ) -> list[float]:
+        """Seconds of each of `calls` runs over all batches, which are prepared once a key."""
+        if key not in self._prepared:
+            given = [
+                {"ids": batch.ids, "pad_to": batch.pad_to, "static": batch.static}
+                for batch in batches
+            ]
+            self._ask("prepare", key=key, batches=given, output=output)
+            self._prepared.add(key)
+        seconds: list[float] = self._ask("time", key=key, calls=calls)
+        return seconds
+
     def time(self, point: Point, output: Output, *, vocab: int, calls: int) -> list[float]:
         """Seconds of each of `calls` calls on the token ids of `point`."""
-        seconds: list[float] = self._ask(
-            "time",
-            batch=point.batch,
-            tokens=point.tokens,
-            vocab=vocab,
-            output=output,
-            calls=calls,
-        )
-        return seconds
+        ids = token_ids(point.batch, point.tokens, vocab=vocab)
+        return self.time_batches(f"{point} {output}", [Batch(ids=ids)], output, calls=calls)
+
+    def forget(self) -> None:
+        """Let the process drop what it prepared: graphs compiled for one shape take memory."""
+        self._ask("forget")
+        self._prepared.clear()
 
     def answer(self, point: Point, output: Output, *, vocab: int) -> F32:
         """[B, L] logits or [T, C] hidden states for the token ids of `point`."""
+        return self.answer_ids(token_ids(point.batch, point.tokens, vocab=vocab), output)
+
+    def answer_ids(self, ids: Rows, output: Output) -> F32:
+        """[B, L] logits or [T, C] hidden states."""
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "answer.npy"
-            self._ask(
-                "answer",
-                batch=point.batch,
-                tokens=point.tokens,
-                vocab=vocab,
-                output=output,
-                path=str(path),
-            )
+            self._ask("answer", ids=ids, output=output, path=str(path))
             values: F32 = np.load(path)
         return values
 
@@ -162,14 +165,3 @@ class Worker:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def main() -> None:
-    """Serve the pipes; prints of libraries are led to standard error first."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    serve(sys.stdin, answers)
-
-
-if __name__ == "__main__":
-    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from limbeck.errors import InputError
@@ -29,6 +30,15 @@ class Point:
         if found is None:
             raise InputError(f"a point is written BATCHxTOKENS, as in 32x128; found {text!r}")
         return cls(batch=int(found[1]), tokens=int(found[2]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one call of a contestant gets; `pad_to` and `static` as in `protocol.Loaded.prepare`."""
+
+    ids: Sequence[Sequence[int]]
+    pad_to: int | None = None
+    static: bool = True
 
 
 DEFAULT = (Point(batch=1, tokens=128), Point(batch=32, tokens=128))

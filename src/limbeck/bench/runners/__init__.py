@@ -1,0 +1,1 @@
+"""How each contestant is loaded and called, one file a runtime; imported in its process alone."""
