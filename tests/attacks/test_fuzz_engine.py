@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ class LoadingProcess:
                 line = ""
         if not line:
             status = process.wait()
-            self._process = None
+            self.close()
             pytest.fail(f"the process ended with status {status}:\n{self._log.read_text()}")
         outcome: str = json.loads(line)["outcome"]
         assert not outcome.startswith("wrong"), outcome
@@ -72,7 +73,9 @@ class LoadingProcess:
 
     def close(self) -> None:
         if self._process is not None:
-            self._process.communicate()
+            with suppress(BrokenPipeError):
+                self._process.communicate()
+            self._process = None
 
 
 @pytest.fixture(scope="module")
