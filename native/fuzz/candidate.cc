@@ -77,6 +77,26 @@ void FillS8(NamedTensor& tensor, std::mt19937& random) {
   for (float& value : tensor.scale) value = scale(random);
 }
 
+// Zeroes blocks of `height` x 4 weights, all but about `kept` in four: what the engine may take for block-sparse.
+void ZeroBlocks(NamedTensor& tensor, int64_t height, uint32_t kept, std::mt19937& random) {
+  const int64_t cols = tensor.shape[1];
+  for (int64_t row = 0; row < tensor.shape[0]; row += height) {
+    for (int64_t col = 0; col < cols; col += 4) {
+      if ((random() >> 16) % 4 < kept) continue;
+      for (int64_t r = row; r < std::min(row + height, tensor.shape[0]); ++r) {
+        for (int64_t c = col; c < std::min(col + 4, cols); ++c) {
+          const size_t at = static_cast<size_t>(r * cols + c);
+          if (tensor.dtype == LIMBECK_S8) {
+            tensor.s8[at] = 0;
+          } else {
+            tensor.f32[at] = 0.0f;
+          }
+        }
+      }
+    }
+  }
+}
+
 LimbeckModelSpec DecodeSpec(Bytes& bytes) {
   const float epsilons[] = {1e-12f, 1e-5f, 1e-2f};
   LimbeckModelSpec spec = {};
@@ -355,6 +375,9 @@ ModelCandidate DecodeModel(Bytes& bytes) {
   const int fault = bytes.Below(16);
   model.spec = DecodeSpec(bytes);
   std::mt19937 random(bytes.Word());
+  const int heights[] = {0, 0, 1, 2, 4, 8};
+  const int height = bytes.Pick(heights);
+  const uint32_t kept = static_cast<uint32_t>(bytes.Below(3));
   for (const Row& row : Table(model.spec)) {
     if (!Present(model.spec, row.when)) continue;
     const size_t mark = row.name.find("{i}");
@@ -367,6 +390,7 @@ ModelCandidate DecodeModel(Bytes& bytes) {
       tensor.shape[1] = row.rank == 2 ? row.shape[1] : 1;
       const bool s8 = row.kind != TensorKind::kFloat && model.spec.precision == LIMBECK_INT8;
       s8 ? FillS8(tensor, random) : FillF32(tensor, random);
+      if (row.kind == TensorKind::kLinear && height > 0) ZeroBlocks(tensor, height, kept, random);
       model.tensors.push_back(tensor);
     }
   }
