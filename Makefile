@@ -12,7 +12,7 @@ NATIVE := CMakeLists.txt $(wildcard CMakePresets.json) $(shell find native -type
 INPUTS := pyproject.toml constraints.txt tools/install.sh tools/encoder.txt src/limbeck/__init__.py $(NATIVE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench peers tables docs wheel clean system
+.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench peers bench-engine tables docs wheel clean system
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench: $(VENV)/.stamp-dev ## the engine against ONNX Runtime, start-up and memor
 
 peers: $(VENV)/.stamp-dev ## an environment for each peer of the benchmarks, in .peers; ARGS=NAME makes one
 	$(BIN)/python tools/peers.py $(ARGS)
+
+bench-engine: $(VENV)/.stamp-dev ## the engine against the peers that are there; ARGS="--quick", "--run last", "--texts FILE"
+	$(BIN)/python -m limbeck.bench.peers $(ARGS)
 
 tables: $(VENV)/.stamp-dev ## write README's tables from benchmarks/results
 	$(BIN)/python -m limbeck.bench.tables README.md

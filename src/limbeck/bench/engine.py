@@ -32,6 +32,8 @@ RESULTS = Path("benchmarks/results/engine.jsonl")
 # machine's weather as one that measures 500 ms calls.
 BLOCK_S = 0.3
 MAX_CALLS = 40
+# Fewer make no quartiles.
+MIN_ROUNDS = 3
 # Above this share of the machine used by others, the times are said to be doubtful.
 BUSY = 0.1
 SUBJECTS = ("limbeck int8", "limbeck fp32", "onnxruntime int8", "onnxruntime fp32")
@@ -91,12 +93,20 @@ def time_point(
     vocab: int,
     rounds: int,
     rest: measure.Rest,
+    limit_s: float | None = None,
 ) -> dict[str, measure.Timing]:
-    """Interleaved timings of one output at one point."""
+    """Interleaved timings of one output at one point.
+
+    With `limit_s`, as many of the rounds as fit into so many seconds, but MIN_ROUNDS at least.
+    """
     calls = {}
+    round_s = 0.0
     for name, worker in workers.items():
         once = worker.time(point, output, vocab=vocab, calls=2)[-1]
         calls[name] = min(MAX_CALLS, max(1, round(BLOCK_S / once)))
+        round_s += once * (calls[name] + 1)
+    if limit_s is not None:
+        rounds = min(rounds, max(MIN_ROUNDS, int(limit_s / round_s)))
 
     def block(worker: Worker) -> measure.Block:
         return lambda count: worker.time(point, output, vocab=vocab, calls=count)
