@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,69 @@ def test_quick_runs_of_the_demo_make_no_table(tmp_path: Path) -> None:
     measure.append_rows(tmp_path / "demo.jsonl", [detector("student", "r1", "texts", quick=1)])
     with pytest.raises(InputError, match="only quick runs"):
         tables.fill("<!-- rows:demo -->\n<!-- /rows -->\n", tmp_path)
+
+
+def ours(
+    subject: str, run: str, batch: int, speed: float, rival: str, **extra: float
+) -> measure.Row:
+    spread = {"speed": speed, "speed_low": speed - 0.1, "speed_high": speed + 0.1}
+    return measure.Row(
+        run=run,
+        benchmark="peers",
+        subject=subject,
+        workload={"model": "m", "batch": batch, "tokens": 32, "output": "hidden", "rounds": 9},
+        unit="ms",
+        value=2.0,
+        low=1.0,
+        high=3.0,
+        repeats=9,
+        threads=2,
+        extra={"rival": rival, "rival_ms": 4.25, **spread, **extra},
+        commit=f"commit-of-{run}",
+    )
+
+
+def test_peer_table_takes_each_point_from_the_last_run_that_has_it(tmp_path: Path) -> None:
+    sparse = {"sparse_rival_ms": 6.5, "sparse_speed": 2.2}
+    sparse |= {"sparse_speed_low": 2.1, "sparse_speed_high": 2.3}
+    four = ours("limbeck int8 4x4", "r1", 8, 3.25, "ov int8", **sparse)
+    four = replace(four, extra={**four.extra, "sparse_rival": "deepsparse int8 4x4"})
+    measure.append_rows(
+        tmp_path / "peers.jsonl",
+        [
+            ours("limbeck int8", "r1", 1, 9.99, "ort int8"),
+            ours("limbeck int8", "r1", 8, 1.5, "ov int8"),
+            four,
+            ours("limbeck int8", "r2", 1, 1.25, "ct2 int8"),
+        ],
+    )
+    filled = tables.fill("<!-- rows:peers -->\n<!-- /rows -->\n", tmp_path)
+    assert "9.99" not in filled
+    assert "| 1 x 32 | 2 | ct2 int8, 4.2 | **1.25** (1.15–1.35) | – | – | – | – | – |" in filled
+    assert (
+        "| 8 x 32 | 2 | ov int8, 4.2 | **1.50** (1.40–1.60) | **3.25** (3.15–3.35) | – | 6.5 | "
+        "**2.20** (2.10–2.30) | – |" in filled
+    )
+    assert "commit commit-of-r1 and commit-of-r2" in filled
+    lines = [line for line in filled.splitlines() if line.startswith("|")]
+    assert len({line.count("|") for line in lines}) == 1
+
+
+def test_mixed_table_holds_speeds_against_uniform_length(tmp_path: Path) -> None:
+    def row(order: str, tokens_per_s: float, way: str) -> measure.Row:
+        base = ours("limbeck int8", "r1", 32, 1.75, "ov int8", tokens_per_s=tokens_per_s)
+        workload = {"model": "m", "texts": "sst2-validation", "order": order}
+        extra = {**base.extra, "strategy": way}
+        return replace(base, benchmark="mixed", workload=workload, extra=extra)
+
+    measure.append_rows(
+        tmp_path / "peers.jsonl",
+        [row("as given", 900, "whole batches"), row("uniform", 1000, "whole batches")],
+    )
+    filled = tables.fill("<!-- rows:mixed -->\n<!-- /rows -->\n", tmp_path)
+    assert (
+        "| m, sst2-validation | 2 | limbeck int8 | 1000 | 900 (whole batches, 90% of uniform) | "
+        "**1.75** (1.65–1.85) | – | – |" in filled
+    )
+    with pytest.raises(InputError, match="make bench-engine"):
+        tables.fill("<!-- rows:peers -->\n<!-- /rows -->\n", tmp_path)

@@ -42,7 +42,7 @@ def _where(rows: Rows) -> str:
     if isas:
         parts.append(f"our kernels: {', '.join(isas)}")
     parts += [f"{name} {version}" for name, version in sorted(versions.items())]
-    parts += [f"commit {row.commit}", row.date[:10]]
+    parts += [f"commit {' and '.join(sorted({each.commit for each in rows}))}", row.date[:10]]
     busy = [float(each.extra["others_busy"]) for each in rows if "others_busy" in each.extra]
     if busy:
         parts.append(f"other processes used {min(busy):.0%} to {max(busy):.0%} of the machine")
@@ -105,6 +105,124 @@ def startup(rows: Rows) -> str:
     return markdown(["what", "median (quartiles)", "bound"], body) + "\n" + _where(rows)
 
 
+def _ratio(row: measure.Row | None, prefix: str = "") -> str:
+    if row is None or f"{prefix}speed" not in row.extra:
+        return "–"
+    speed, low, high = (row.extra[f"{prefix}{key}"] for key in ("speed", "speed_low", "speed_high"))
+    return f"**{speed:.2f}** ({low:.2f}–{high:.2f})"
+
+
+def _latest(rows: Rows, keys: Sequence[str]) -> dict[tuple[str | int | float, ...], Rows]:
+    """Values of `keys` in the workload, and threads -> the rows of the last run that has them.
+
+    A grid is measured in pieces, each point whole: another run of one point replaces that point.
+    """
+    found: dict[tuple[str | int | float, ...], list[measure.Row]] = {}
+    for row in rows:
+        at = (*(row.workload[key] for key in keys), row.threads)
+        known = found.setdefault(at, [])
+        if known and known[0].run != row.run:
+            known.clear()
+        known.append(row)
+    return {at: list(found[at]) for at in sorted(found, key=lambda at: [str(at[0]), *at[1:]])}
+
+
+_OURS = ("limbeck int8", "limbeck int8 4x4", "limbeck int8 1x4")
+
+
+def peers(rows: Rows) -> str:
+    """The engine against the fastest dense int8 peer and the sparse one: the latest of each point.
+
+    Raises:
+        InputError: there are no such rows.
+    """
+    points = _latest(
+        [row for row in rows if row.benchmark == "peers"], ("model", "output", "batch", "tokens")
+    )
+    if not points:
+        raise InputError("there are no rows of the grid of peers; run: make bench-engine")
+    parts = []
+    for model, output in dict.fromkeys(at[:2] for at in points):
+        body = []
+        for at, found in points.items():
+            if at[:2] != (model, output):
+                continue
+            ours = {row.subject: row for row in found if row.subject in _OURS}
+            rival = next((row for row in ours.values() if "rival" in row.extra), None)
+            sparse = next((row for row in ours.values() if "sparse_rival" in row.extra), None)
+            body.append(
+                [
+                    f"{at[2]} x {at[3]}",
+                    str(at[4]),
+                    f"{rival.extra['rival']}, {rival.extra['rival_ms']:.1f}" if rival else "–",
+                    *(_ratio(ours.get(subject)) for subject in _OURS),
+                    f"{sparse.extra['sparse_rival_ms']:.1f}" if sparse else "–",
+                    *(_ratio(ours.get(subject), "sparse_") for subject in _OURS[1:]),
+                ]
+            )
+        heads = ["batch x tokens", "threads", "fastest dense int8 peer, ms"]
+        heads += ["limbeck dense", "limbeck 4x4", "limbeck 1x4", "DeepSparse, ms"]
+        heads += ["limbeck 4x4 / DeepSparse", "limbeck 1x4 / DeepSparse"]
+        parts.append(f"Model {model}, {_OUTPUT_NAMES[str(output)]}:\n\n{markdown(heads, body)}")
+    said = (
+        "How many times faster than the fastest dense int8 peer at that point, and than DeepSparse "
+        "on a model with 80 % of its 4x4 blocks gone; medians of ratios paired by round, with "
+        "quartiles. limbeck 4x4 and 1x4 have 80 % of their blocks (outputs x inputs) gone."
+    )
+    used = [row for found in points.values() for row in found]
+    return "\n".join([said + "\n", *parts, _where(used)])
+
+
+_OUTPUT_NAMES = {"hidden": "hidden states", "logits": "logits"}
+
+
+def mixed(rows: Rows) -> str:
+    """Tokens a second on texts of unequal length, each in its best way of padding.
+
+    Raises:
+        InputError: there are no such rows.
+    """
+    keys = ("model", "texts", "order")
+    sets = _latest([row for row in rows if row.benchmark == "mixed"], keys)
+    if not sets:
+        raise InputError("there are no rows of mixed lengths; run: make bench-engine")
+    used = [row for found in sets.values() for row in found]
+    subjects = list(dict.fromkeys(row.subject for row in used))
+    body = []
+    for model, texts, threads in dict.fromkeys((at[0], at[1], at[3]) for at in sets):
+        for subject in subjects:
+            by_order = {
+                str(row.workload["order"]): row
+                for at, found in sets.items()
+                if (at[0], at[1], at[3]) == (model, texts, threads)
+                for row in found
+                if row.subject == subject
+            }
+            if not by_order:
+                continue
+            cells = [f"{model}, {texts}", str(threads), subject]
+            even = by_order.get("uniform")
+            cells.append(f"{float(even.extra['tokens_per_s']):.0f}" if even else "–")
+            for order in ("as given", "sorted"):
+                row = by_order.get(order)
+                if row is None:
+                    cells += ["–", "–"]
+                    continue
+                speed = float(row.extra["tokens_per_s"])
+                share = (
+                    f", {speed / float(even.extra['tokens_per_s']):.0%} of uniform" if even else ""
+                )
+                cells += [f"{speed:.0f} ({row.extra['strategy']}{share})", _ratio(row)]
+            body.append(cells)
+    heads = ["model, texts", "threads", "who", "uniform, tokens/s"]
+    heads += ["as they come, tokens/s", "speed-up", "sorted, tokens/s", "speed-up"]
+    return (
+        "Texts come 32 at a time, or are sorted by length first; each peer pads in the way that is "
+        "fastest for it. A speed-up is over the fastest dense int8 peer. Uniform: as many texts, "
+        f"all of the mean length.\n\n{markdown(heads, body)}\n{_where(used)}"
+    )
+
+
 _DEMO_FIGURES = (
     ("precision", "precision", 3),
     ("recall", "recall", 3),
@@ -154,6 +272,8 @@ def demo(rows: Rows) -> str:
 # Table name -> (file of rows, how it reads, what makes rows). Another table is one more line here.
 TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
     "engine": ("engine.jsonl", engine, "make bench"),
+    "peers": ("peers.jsonl", peers, "make bench-engine"),
+    "mixed": ("peers.jsonl", mixed, "make bench-engine ARGS='--texts FILE'"),
     "startup": ("startup.jsonl", startup, "make bench"),
     "demo": ("demo.jsonl", demo, "limbeck demo --record benchmarks/results/demo.jsonl"),
 }
