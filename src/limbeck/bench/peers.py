@@ -156,12 +156,10 @@ def _mixed_job(plan: Plan, shape: models.Shape, texts: Texts, order: mixed.Order
 
 def _jobs(plan: Plan, shape: models.Shape) -> list[_Job]:
     if plan.texts:
-        return [_mixed_job(plan, shape, *each) for each in itertools.product(plan.texts, _ORDERS)]
+        mixtures = itertools.product(plan.texts, mixed.ORDERS)
+        return [_mixed_job(plan, shape, texts, order) for texts, order in mixtures]
     pairs = itertools.product(plan.points, plan.outputs)
     return [_point_job(plan, shape, point, output) for point, output in pairs]
-
-
-_ORDERS = mixed.ORDERS
 
 
 def _todo(plan: Plan, shape: models.Shape, threads: int, done: Sequence[measure.Row]) -> list[_Job]:
