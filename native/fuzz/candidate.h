@@ -38,6 +38,7 @@ struct NamedTensor {
 
 struct ModelCandidate {
   LimbeckModelSpec spec = {};
+  LimbeckModelSpec other_costs = {};  // the same, but other kernels may seem the fastest: never a matter of bits
   std::vector<NamedTensor> tensors;
   int32_t tensor_count = 0;
   std::string isa;  // empty: the best

@@ -2,7 +2,8 @@
 //
 // Owed by the engine, whatever the bytes: no crash and no finding of a sanitizer; an error has a message and a success
 // has none; what limbeck.h forbids is refused; a sound model answers with finite numbers, and with the same bits again
-// on another number of threads, in another company, from other memory and, in int8, on every other instruction set.
+// on another number of threads, with other costs, in other company, from other memory and, in int8, on every other
+// instruction set.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -41,7 +42,7 @@ void CheckMessage(bool failed, const char* message, size_t size) {
   OWED(failed == (message[0] != '\0'), "an error without a message, or a message without an error");
 }
 
-Handle Create(const ModelCandidate& candidate, const std::string& isa, int32_t threads) {
+Handle Create(const ModelCandidate& candidate, const LimbeckModelSpec& given, const std::string& isa, int32_t threads) {
   // Copies that are gone when this returns: the engine may keep the word table, and nothing else.
   std::vector<NamedTensor> copies = candidate.tensors;
   std::vector<LimbeckTensor> views;
@@ -49,7 +50,7 @@ Handle Create(const ModelCandidate& candidate, const std::string& isa, int32_t t
     views.push_back(copies[i].View());
     if (copies[i].name == "embeddings.word" && !copies[i].no_data) views.back().data = candidate.tensors[i].View().data;
   }
-  const LimbeckModelSpec spec = candidate.spec;
+  const LimbeckModelSpec spec = given;
   char error[64] = "";  // shorter than many a message
   LimbeckModel* model = nullptr;
   const int32_t failed =
@@ -145,15 +146,15 @@ void CheckCompany(const LimbeckModelSpec& spec, const Handle& model, const Batch
 
 void Run(Bytes bytes) {
   const ModelCandidate candidate = DecodeModel(bytes);
-  const Handle model = Create(candidate, candidate.isa, candidate.threads);
+  const Handle model = Create(candidate, candidate.spec, candidate.isa, candidate.threads);
   if (model == nullptr) return;
   CheckDescription(model);
-  const Handle threaded = Create(candidate, candidate.isa, candidate.threads % 3 + 1);
+  const Handle threaded = Create(candidate, candidate.other_costs, candidate.isa, candidate.threads % 3 + 1);
   OWED(threaded != nullptr, "accepted once, then refused");
   std::vector<Handle> others;
   for (const std::string& isa : Isas()) {
     if (candidate.spec.precision != LIMBECK_INT8 || isa == candidate.isa) continue;
-    others.push_back(Create(candidate, isa, 1));
+    others.push_back(Create(candidate, candidate.spec, isa, 1));
     OWED(others.back() != nullptr, "%s refuses what %s accepts", isa.c_str(), candidate.isa.c_str());
   }
   for (int i = 0; i < kBatches; ++i) {
@@ -161,7 +162,7 @@ void Run(Bytes bytes) {
     const std::vector<float> found = Forward(model, batch);
     const std::vector<float> again = Forward(threaded, batch);
     if (batch.owed == Owed::kRefusal) continue;
-    OWED(Same(found.data(), again.data(), found.size()), "another number of threads gives other bits");
+    OWED(Same(found.data(), again.data(), found.size()), "another number of threads, or other costs, give other bits");
     CheckCompany(candidate.spec, threaded, batch, found);
     if (!candidate.moderate) continue;
     for (float value : found) OWED(std::isfinite(value), "an answer is not finite (%s)", candidate.fault.c_str());
