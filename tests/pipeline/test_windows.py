@@ -83,7 +83,7 @@ def test_reductions_written_out(
         function_to_apply=function,
         return_window=True,
     )
-    windows = model.tokenizer().windows(text, max_tokens=16, stride=stride)
+    windows = model.tokenizer().windows(text, max_tokens=16, stride=stride, at_sentences=True)
     logits = np.concatenate([model.forward([w.ids], [w.type_ids]) for w in windows])
     task = model.spec.task
     scores = class_scores(logits, task, function)

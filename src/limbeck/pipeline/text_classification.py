@@ -27,9 +27,10 @@ class TextClassificationOptions(Options):
     function_to_apply: "softmax", "sigmoid" or "none"; None for the model's own.
     decide: add "decision" to each dictionary: whether the label for which the model stores a
         threshold reaches it, by the model's own function. The same for all labels of a text.
-    window: read texts longer than max_length whole, in overlapping windows. truncation is then
-        without effect.
-    stride: tokens that neighbouring windows share; None: a quarter of a window, 64 at most.
+    window: read texts longer than max_length whole, in overlapping windows that begin and end
+        where sentences do. truncation is then without effect.
+    stride: tokens that neighbouring windows share, about, in whole sentences; None: a quarter of a
+        window, 64 at most.
     window_reduce: "max" or "mean", of the windows' scores (after function_to_apply). "mean" is the
         mean of each label. "max" takes the scores of the window in which window_label is highest,
         so that they still belong together; where no label is named, each label has its own highest

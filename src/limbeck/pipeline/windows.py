@@ -56,7 +56,9 @@ def read_in_windows(
     function: FunctionToApply,
     own_function: FunctionToApply,
 ) -> list[Reading]:
-    """Read each text in windows of `max_tokens`.
+    """Read each text in windows of `max_tokens`, cut where sentences end.
+
+    Half a sentence misleads: the number of a museum without the museum looks like anybody's.
 
     Args:
         forward: windows of all the texts -> their logits [L] each.
@@ -68,7 +70,10 @@ def read_in_windows(
     """
     if stride is None:
         stride = default_stride(max_tokens - tokenizer.special_tokens())
-    windows = [tokenizer.windows(text, max_tokens=max_tokens, stride=stride) for text in texts]
+    windows = [
+        tokenizer.windows(text, max_tokens=max_tokens, stride=stride, at_sentences=True)
+        for text in texts
+    ]
     logits = iter(forward([window for of_text in windows for window in of_text]))
     readings = []
     for of_text in windows:

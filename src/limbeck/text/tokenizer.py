@@ -8,6 +8,7 @@ set on the raw tokenizer afterwards, because doing so per call is what breaks un
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,12 @@ from tokenizers import Tokenizer as RawTokenizer
 from limbeck.errors import InputError, ModelError
 from limbeck.text.encoded import Columns, Encoded
 from limbeck.text.precut import boundary_from, cuts_at_spaces
-from limbeck.text.truncation import longest_first, window_ranges
+from limbeck.text.truncation import (
+    longest_first,
+    sentence_starts,
+    sentence_window_ranges,
+    window_ranges,
+)
 from limbeck.text.vocabulary import read_tokenizer_json
 
 # Texts longer than this many characters for each wanted token are cut before tokenising. English
@@ -178,12 +184,16 @@ class Tokenizer:
         encodings = self._raw.encode_batch(list(zip(texts, pairs, strict=True)))
         return [self._cut_pair(encoding, max_tokens) for encoding in encodings]
 
-    def windows(self, text: str, *, max_tokens: int, stride: int) -> list[Encoded]:
+    def windows(
+        self, text: str, *, max_tokens: int, stride: int, at_sentences: bool = False
+    ) -> list[Encoded]:
         """The whole text as windows of at most `max_tokens`, special tokens around each.
 
         Args:
             max_tokens: longest window, special tokens included.
             stride: tokens that neighbouring windows share (transformers' meaning of the word).
+            at_sentences: begin and end windows where sentences do, as far as their lengths let it;
+                neighbours then share whole sentences, in about `stride` tokens.
 
         Returns:
             At least one window; their order is that of the text.
@@ -196,7 +206,13 @@ class Tokenizer:
         encoding = self._raw.encode_batch([text])[0]
         columns = Columns(encoding)
         lead, body_end = self._body(columns)
-        ranges = window_ranges(body_end - lead, max_tokens - self._special[0], stride)
+        room = max_tokens - self._special[0]
+        if at_sentences:
+            characters = [first for first, _ in columns.offsets[lead:body_end]]
+            starts = sorted({bisect_left(characters, at) for at in sentence_starts(text)})
+            ranges = sentence_window_ranges(body_end - lead, room, stride, starts)
+        else:
+            ranges = window_ranges(body_end - lead, room, stride)
         return [
             Encoded(
                 columns,

@@ -6,6 +6,10 @@ transformers applies for `truncation=True` and for `return_overflowing_tokens=Tr
 
 from __future__ import annotations
 
+import bisect
+import re
+from collections.abc import Sequence
+
 from limbeck.errors import InputError
 
 
@@ -53,3 +57,58 @@ def window_ranges(length: int, room: int, stride: int) -> list[tuple[int, int]]:
         if stop == length:
             return ranges
         start += step
+
+
+# Behind a full stop and what closes a quotation, at an empty line or a new one; behind the full
+# stops of Chinese and Japanese, which no space follows.
+_SENTENCE_END = re.compile(
+    r"""[.!?\u2026]["'\u201d\u2019)\]]*\s+ | \s*\n\s* | [\u3002\uff01\uff1f]\s*""", re.VERBOSE
+)
+
+
+def sentence_starts(text: str) -> list[int]:
+    """Characters at which sentences (and lines) start, the first of them 0."""
+    starts = [0]
+    for match in _SENTENCE_END.finditer(text):
+        if starts[-1] < match.end() < len(text):
+            starts.append(match.end())
+    return starts
+
+
+def sentence_window_ranges(
+    length: int, room: int, stride: int, starts: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Like `window_ranges`, in windows that begin and end where sentences do.
+
+    A window ends behind its last whole sentence and the next one repeats whole sentences from its
+    end: as many as `stride` tokens hold, and at least one that is no longer than half a window.
+    Where sentences are too long for that, windows are cut between tokens and share `stride`.
+
+    Args:
+        starts: tokens at which sentences start, rising.
+
+    Raises:
+        InputError: as `window_ranges`.
+    """
+    whole = window_ranges(length, room, stride)
+    if len(whole) == 1:
+        return whole
+    ranges: list[tuple[int, int]] = []
+    start = 0
+    while start + room < length:
+        stop = start + room
+        last = starts[bisect.bisect_right(starts, stop) - 1] if starts else 0
+        cut = last > start and last - start >= room // 2
+        stop = last if cut else stop
+        ranges.append((start, stop))
+        following = max(stop - stride, start + 1)
+        if cut:
+            repeated = bisect.bisect_left(starts, following)
+            following = starts[repeated]
+            if following == stop:  # no sentence fits into the stride: the last one, if not too long
+                before = starts[repeated - 1] if repeated else 0
+                if before > start and stop - before <= room // 2:
+                    following = before
+        start = following
+    ranges.append((start, length))
+    return ranges
