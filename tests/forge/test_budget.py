@@ -37,9 +37,10 @@ def planned(seconds: float, **options: object) -> budget.Plan:
 
 def test_the_plan_spends_what_there_is_and_no_more() -> None:
     plan = planned(300)
-    teacher_s = plan.teacher_rows * plan.teacher_epochs * 40 / TEACHER.training
+    reserve = Shares().reserve
+    teacher_s = plan.teacher_rows * plan.teacher_epochs * 40 / (TEACHER.training * reserve)
     transfer_s = plan.transfer_rows * 40 / TEACHER.scoring
-    student_s = plan.transfer_rows * plan.student_epochs * 40 / STUDENT.training
+    student_s = plan.transfer_rows * plan.student_epochs * 40 / (STUDENT.training * reserve)
     assert teacher_s + transfer_s + student_s == pytest.approx(300, rel=0.01)
     assert plan.teacher_s + plan.transfer_s + plan.student_s == pytest.approx(300)
 

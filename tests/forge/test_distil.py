@@ -185,6 +185,17 @@ def test_distilling_brings_the_student_closer_to_its_teacher(zoo: Callable[..., 
     assert made.lineage["layers"] == [0, 2]
 
 
+def test_the_engine_gives_the_teacher_s_logits(zoo: Callable[..., Path]) -> None:
+    wise = fresh_teacher(zoo)
+    rows = texts(70)
+    wanted = logits.of(wise, rows)
+    found = logits.by_engine(wise, rows, precision="fp32", batch_tokens=64)
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    coarse = logits.by_engine(wise, rows)
+    noise = np.linalg.norm(coarse - wanted) / np.linalg.norm(wanted - wanted.mean(axis=0))
+    assert 0 < noise < 0.2
+
+
 def test_logits_of_other_rows_or_labels_are_refused(zoo: Callable[..., Path]) -> None:
     young = students.every_other_layer(fresh_teacher(zoo, layers=2))
     rows = texts(10)

@@ -113,11 +113,14 @@ class Plan:
 class Shares:
     """How the seconds left for training are split, and when more rows turn into more epochs."""
 
-    teacher: float = 0.45
+    teacher: float = 0.5
     # Of the time that scoring the transfer rows once and training on them once would fill, so much
     # is planned for: training in earnest is slower than the probe, and a row that the student never
     # gets to was scored for nothing.
     transfer_caution: float = 0.8
+    # The probe is a few steps long and often slower than training in earnest. More steps are made
+    # ready than it promises; the schedule then ends with the clock, not short of it.
+    reserve: float = 1.5
     # A generator never runs dry, but the second look at a row teaches more than nothing.
     teacher_epochs: float = 1.0
     max_epochs: float = 4.0
@@ -152,7 +155,10 @@ def plan(
 
     teacher_s = seconds * shares.teacher
     teacher_rows, teacher_epochs = fit(
-        teacher_s, teacher.training, teacher_rows_at_most, shares.teacher_epochs
+        teacher_s,
+        teacher.training * shares.reserve,
+        teacher_rows_at_most,
+        shares.teacher_epochs,
     )
     row_s = tokens_per_row * (1 / teacher.scoring + 1 / student.training)
     transfer_rows = min(
@@ -173,5 +179,5 @@ def plan(
         transfer_s=transfer_s,
         transfer_rows=transfer_rows,
         student_s=student_s,
-        student_epochs=min(shares.max_epochs, visits / transfer_rows),
+        student_epochs=min(shares.max_epochs, shares.reserve * visits / transfer_rows),
     )

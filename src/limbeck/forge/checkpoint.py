@@ -167,6 +167,9 @@ def load(name_or_path: str | Path) -> Checkpoint:
 
 
 def _from_pretrained(directory: Path, options: Mapping[str, Any]) -> Any:
+    # On short rows the backward pass of torch's fused attention takes as long as all the rest of a
+    # step on a CPU; three plain matrix products take a tenth of that (docs/decisions/0006).
+    options = {"attn_implementation": "eager", **options}
     try:
         return transformers.AutoModelForSequenceClassification.from_pretrained(
             directory, dtype=torch.float32, **options

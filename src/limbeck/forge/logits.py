@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from limbeck import runtimes
 from limbeck.errors import InputError, MissingExtraError
-from limbeck.forge import training
+from limbeck.forge import progress, training
 from limbeck.forge.checkpoint import Checkpoint
 from limbeck.forge.examples import TrainingSet
 
@@ -45,6 +48,49 @@ def of(
     if file is not None:
         _write(file, key, teacher.labels, found)
     return found
+
+
+def by_engine(
+    teacher: Checkpoint,
+    rows: TrainingSet,
+    *,
+    precision: Literal["fp32", "int8"] = "int8",
+    batch_tokens: int = 8192,
+) -> npt.NDArray[np.float32]:
+    """The teacher's logits [N, L] through limbeck's own engine: several times faster than torch.
+
+    int8 logits carry the noise of an int8 teacher, a few hundredths of their spread; a student of
+    which int8 is asked in the end does not notice.
+
+    Raises:
+        ModelError: an architecture that the engine does not run.
+    """
+    tokenised = training.tokenise(teacher.tokenizer, rows, teacher.max_tokens)
+    with tempfile.TemporaryDirectory(prefix="limbeck-") as directory:
+        model = runtimes.load(teacher.save(Path(directory) / "teacher"), precision=precision)
+    found = np.zeros((len(rows), len(teacher.labels)), dtype=np.float32)
+    order = np.argsort(tokenised.lengths, kind="stable")
+    with progress.bar("asking the teacher", len(rows)) as shown:
+        for indexes in _batches(order, tokenised.lengths, batch_tokens):
+            found[indexes] = model.forward(
+                [tokenised.ids[index] for index in indexes],
+                [tokenised.type_ids[index] for index in indexes],
+            )
+            shown.advance(len(indexes))
+    return found
+
+
+def _batches(
+    order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], tokens: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """`order`, cut where the next row would bring a batch above so many tokens."""
+    ends = np.cumsum(lengths[order])
+    start = 0
+    while start < len(order):
+        done = int(ends[start - 1]) if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, done + tokens, side="right")))
+        yield order[start:stop]
+        start = stop
 
 
 def _write(

@@ -37,8 +37,9 @@ class Limits:
     times what that explains, and far below what a wrong constant costs.
 
     int8_layer: engine against oracle in int8, each layer alone behind the embeddings, on the median
-    token. Both round alike, so most tokens agree to float precision; on the others the last bit of
-    a sum fell on the edge between two steps of an activation.
+    token. Both round alike, but the engine's exp and GELU are its own (within 4e-7 and 6e-6), so
+    that a few activations of a token fall on the other side of an edge between two steps: some
+    1.5e-3 on trained models, a tenth of what quantising a layer costs.
 
     int8_excess: such edges add up from layer to layer until two correct int8 answers are as far
     apart as quantising itself puts them from float32. For the whole model, therefore, the engine
@@ -50,7 +51,7 @@ class Limits:
     """
 
     fp32: float = 1e-4
-    int8_layer: float = 1e-5
+    int8_layer: float = 4e-3
     int8_excess: float = 1.25
     int8: float = 0.25
 

@@ -55,7 +55,7 @@ class DemoSettings:
     minutes: float = 10.0
     layers: int | None = None
     false_alarm_rate: float = 0.001
-    window_tokens: int = 128
+    window_tokens: int = 64
     record: Path | None = None
 
     def __post_init__(self) -> None:
