@@ -49,6 +49,16 @@ inline float ScalarOddRational(float x, float end, const float* p, const float* 
 inline float ScalarErf(float x) { return ScalarOddRational(x, kErfEnd, kErfP, kErfQ, 5); }
 inline float ScalarTanh(float x) { return ScalarOddRational(x, kTanhEnd, kTanhP, kTanhQ, 4); }
 
+inline float ScalarTableGelu(float x, const float (&table)[4][16]) {
+  const float place = ScalarMin(std::fabs(x) * (kGeluPieces / kGeluEnd), kGeluLast);
+  const auto piece = static_cast<int32_t>(place);
+  const float r = place - static_cast<float>(piece);
+  float tail = std::fma(table[3][piece], r, table[2][piece]);
+  tail = std::fma(tail, r, table[1][piece]);
+  tail = std::fma(tail, r, table[0][piece]);
+  return ScalarMax(x, 0.0f) - tail;
+}
+
 inline float ScalarActivate(Activation activation, float x) {
   switch (activation) {
     case Activation::kGelu: {
@@ -68,6 +78,39 @@ inline float ScalarActivate(Activation activation, float x) {
       break;
   }
   return x;
+}
+
+// For outputs that are rounded to eight bits: both forms of GELU from a table.
+inline float ScalarActivateCoarse(Activation activation, float x) {
+  if (activation == Activation::kGelu) return ScalarTableGelu(x, kGeluTail);
+  if (activation == Activation::kGeluTanh) return ScalarTableGelu(x, kGeluTanhTail);
+  return ScalarActivate(activation, x);
+}
+
+// The nearest IEEE half-precision number, ties to even; |x| must not exceed kHalfMax.
+inline uint16_t ScalarToHalf(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof(bits));
+  const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
+  const float magnitude = std::fabs(x);
+  if (magnitude < 6.103515625e-5f) {  // subnormal in half precision: multiples of 2^-24
+    return static_cast<uint16_t>(sign | static_cast<uint16_t>(std::nearbyint(magnitude * 16777216.0f)));
+  }
+  const uint32_t rounded = (bits & 0x7fffffffu) + 0xfffu + (bits >> 13 & 1);
+  return static_cast<uint16_t>(sign | static_cast<uint16_t>((rounded >> 13) - ((127 - 15) << 10)));
+}
+
+inline float ScalarFromHalf(uint16_t half) {
+  const uint32_t exponent = half >> 10 & 31;
+  const uint32_t fraction = half & 1023;
+  float magnitude;
+  if (exponent == 0) {
+    magnitude = static_cast<float>(fraction) * 5.9604644775390625e-8f;
+  } else {
+    const uint32_t bits = (exponent + 127 - 15) << 23 | fraction << 13;
+    std::memcpy(&magnitude, &bits, sizeof(magnitude));
+  }
+  return (half & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
 }  // namespace limbeck

@@ -59,6 +59,22 @@ inline Vec Activate(Activation activation, Vec x) {
   return x;
 }
 
+inline Vec TableGelu(Vec x, const float (&table)[4][16]) {
+  const Vec place = Min(Mul(Abs(x), Set(kGeluPieces / kGeluEnd)), Set(kGeluLast));
+  const IntVec piece = Truncate(place);
+  const Vec r = Sub(place, ToFloat(piece));
+  Vec tail = Fma(Lookup16(table[3], piece), r, Lookup16(table[2], piece));
+  tail = Fma(tail, r, Lookup16(table[1], piece));
+  tail = Fma(tail, r, Lookup16(table[0], piece));
+  return Sub(Max(x, Zero()), tail);
+}
+
+inline Vec ActivateCoarse(Activation activation, Vec x) {
+  if (activation == Activation::kGelu) return TableGelu(x, kGeluTail);
+  if (activation == Activation::kGeluTanh) return TableGelu(x, kGeluTanhTail);
+  return Activate(activation, x);
+}
+
 }  // namespace
 }  // namespace limbeck
 

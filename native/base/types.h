@@ -16,7 +16,7 @@ constexpr int kQuad = 4;      // inputs that one int8 dot-product instruction su
 
 enum class Activation : int32_t { kGelu = 0, kGeluTanh = 1, kRelu = 2, kTanh = 3, kIdentity = 4 };
 
-enum class Isa : int32_t { kReference = 0, kAvx2 = 1, kAvx512Vnni = 2 };
+enum class Isa : int32_t { kReference = 0, kAvx2 = 1, kAvxVnni = 2, kAvx512Vnni = 3 };
 
 static constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;

@@ -1,4 +1,4 @@
-// 8 floats in a register, for files built with AVX2 and FMA flags. Same names as vec_avx512.h.
+// 8 floats in a register, for files built with AVX2, FMA and F16C flags. Same names as vec_avx512.h.
 #ifndef LIMBECK_BASE_VEC_AVX2_H_
 #define LIMBECK_BASE_VEC_AVX2_H_
 
@@ -35,6 +35,7 @@ inline IntVec SubInt(IntVec a, IntVec b) { return _mm256_sub_epi32(a, b); }
 inline IntVec MulInt(IntVec a, IntVec b) { return _mm256_mullo_epi32(a, b); }
 inline IntVec MinInt(IntVec a, IntVec b) { return _mm256_min_epi32(a, b); }
 inline IntVec MaxInt(IntVec a, IntVec b) { return _mm256_max_epi32(a, b); }
+inline IntVec AndInt(IntVec a, IntVec b) { return _mm256_and_si256(a, b); }
 inline IntVec OrInt(IntVec a, IntVec b) { return _mm256_or_si256(a, b); }
 template <int kBits>
 inline IntVec ShiftLeft(IntVec a) {
@@ -42,6 +43,26 @@ inline IntVec ShiftLeft(IntVec a) {
 }
 inline Vec ToFloat(IntVec a) { return _mm256_cvtepi32_ps(a); }
 inline IntVec ToInt(Vec a) { return _mm256_cvtps_epi32(a); }
+// `a` in the lanes where `test` is above `limit`, `b` elsewhere.
+inline Vec SelectAbove(Vec test, Vec limit, Vec a, Vec b) {
+  return _mm256_blendv_ps(b, a, _mm256_cmp_ps(test, limit, _CMP_GT_OQ));
+}
+inline IntVec Truncate(Vec a) { return _mm256_cvttps_epi32(a); }
+inline Vec Abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+inline Vec Lookup16(const float* table, IntVec index) {
+  const Vec low = _mm256_permutevar8x32_ps(_mm256_load_ps(table), index);
+  const Vec high = _mm256_permutevar8x32_ps(_mm256_load_ps(table + 8), index);
+  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));  // by bit 3
+}
+inline Vec LoadHalf(const uint16_t* p) { return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+inline void StoreHalf(uint16_t* p, Vec v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+// Whole numbers that fit 16 bits.
+inline void StoreShort(int16_t* p, IntVec v) {
+  const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
+}
 inline Vec AsFloat(IntVec a) { return _mm256_castsi256_ps(a); }
 
 }  // namespace

@@ -35,6 +35,7 @@ inline IntVec SubInt(IntVec a, IntVec b) { return _mm512_sub_epi32(a, b); }
 inline IntVec MulInt(IntVec a, IntVec b) { return _mm512_mullo_epi32(a, b); }
 inline IntVec MinInt(IntVec a, IntVec b) { return _mm512_min_epi32(a, b); }
 inline IntVec MaxInt(IntVec a, IntVec b) { return _mm512_max_epi32(a, b); }
+inline IntVec AndInt(IntVec a, IntVec b) { return _mm512_and_si512(a, b); }
 inline IntVec OrInt(IntVec a, IntVec b) { return _mm512_or_si512(a, b); }
 template <int kBits>
 inline IntVec ShiftLeft(IntVec a) {
@@ -42,6 +43,25 @@ inline IntVec ShiftLeft(IntVec a) {
 }
 inline Vec ToFloat(IntVec a) { return _mm512_cvtepi32_ps(a); }
 inline IntVec ToInt(Vec a) { return _mm512_cvtps_epi32(a); }
+// `a` in the lanes where `test` is above `limit`, `b` elsewhere.
+inline Vec SelectAbove(Vec test, Vec limit, Vec a, Vec b) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(test, limit, _CMP_GT_OQ), b, a);
+}
+inline IntVec Truncate(Vec a) { return _mm512_cvttps_epi32(a); }
+inline Vec Abs(Vec a) { return _mm512_abs_ps(a); }
+// table[index], each index in 0 .. 15.
+inline Vec Lookup16(const float* table, IntVec index) { return _mm512_permutexvar_ps(index, _mm512_load_ps(table)); }
+// kWidth half-precision numbers; stored ones are rounded to nearest, ties to even.
+inline Vec LoadHalf(const uint16_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline void StoreHalf(uint16_t* p, Vec v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+// The low halves of whole numbers.
+inline void StoreShort(int16_t* p, IntVec v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
+}
 inline Vec AsFloat(IntVec a) { return _mm512_castsi512_ps(a); }
 
 }  // namespace

@@ -9,7 +9,9 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "bench/bench.h"
 #include "model/model.h"
+#include "model/profile.h"
 
 // The opaque type of the header.
 struct LimbeckModel {
@@ -81,9 +83,48 @@ int32_t limbeck_model_forward(LimbeckModel* model, const int32_t* ids, const int
                [&] { model->model.Forward(ids, type_ids, cu_seqlens, sequences, output, out, out_size); });
 }
 
+int32_t limbeck_model_profile(LimbeckModel* model, const int32_t* ids, const int32_t* type_ids,
+                              const int32_t* cu_seqlens, int32_t sequences, int32_t output, float* out,
+                              int64_t out_size, LimbeckSpan* spans, int64_t spans_size, int64_t* spans_count,
+                              char* error, int32_t error_size) {
+  return Guard(error, error_size, [&] {
+    const int64_t tokens = sequences > 0 ? std::max<int64_t>(cu_seqlens[sequences], 0) : 0;
+    limbeck::Profile profile(model->model.threads(), model->model.MostSpans(std::max(sequences, 0), tokens));
+    model->model.Forward(ids, type_ids, cu_seqlens, sequences, output, out, out_size, &profile);
+    *spans_count = 0;
+    for (const std::vector<LimbeckSpan>& own : profile.spans()) {
+      for (const LimbeckSpan& span : own) {
+        if (*spans_count < spans_size) spans[*spans_count] = span;
+        ++*spans_count;
+      }
+    }
+  });
+}
+
 int64_t limbeck_model_describe(LimbeckModel* model, char* json, int64_t json_size) {
   std::string text;
   if (Guard(nullptr, 0, [&] { text = model->model.Describe(); }) != 0) return -1;
   CopyText(text.c_str(), json, json_size);
   return static_cast<int64_t>(text.size());
+}
+
+int32_t limbeck_bench_linear(const char* isa, int32_t precision, int64_t rows, int64_t cols, int64_t tokens,
+                             int32_t block_rows, double density, double seconds, double* passes, int32_t passes_size,
+                             int32_t* passes_count, double* operations, char* error, int32_t error_size) {
+  return Guard(error, error_size, [&] {
+    const limbeck::LinearCase layer = {rows, cols, tokens, precision == LIMBECK_INT8, block_rows, density};
+    const limbeck::LinearTiming timing =
+        limbeck::TimeLinear(layer, limbeck::ChooseIsa(isa == nullptr ? "" : isa), seconds);
+    *passes_count = std::min(static_cast<int32_t>(timing.seconds.size()), passes_size);
+    std::copy_n(timing.seconds.begin(), *passes_count, passes);
+    *operations = timing.operations;
+  });
+}
+
+int32_t limbeck_bench_peak(const char* isa, int32_t precision, double seconds, double* operations, char* error,
+                           int32_t error_size) {
+  return Guard(error, error_size, [&] {
+    *operations =
+        limbeck::PeakOperations(limbeck::ChooseIsa(isa == nullptr ? "" : isa), precision == LIMBECK_INT8, seconds);
+  });
 }

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define LIMBECK_ABI_VERSION 1
+#define LIMBECK_ABI_VERSION 2
 #define LIMBECK_API __attribute__((visibility("default")))
 
 enum LimbeckActivation {
@@ -53,6 +53,9 @@ typedef struct LimbeckModelSpec {
   int32_t head_dense;  // LimbeckActivation behind the head's dense layer; -1: no dense layer
   int32_t labels;
   float norm_eps;
+  // Time of four inputs of one row, for a panel of tokens: dense, in blocks of 1, 2, 4 and 8 rows, and what a row of
+  // blocks costs beside them; in any unit. It decides which int8 layers run by blocks. All zero: the library's table.
+  float sparse_costs[6];
 } LimbeckModelSpec;
 
 // A named tensor, row-major and dense. Names, shapes and which are required: limbeck/tensors.py.
@@ -67,6 +70,29 @@ typedef struct LimbeckTensor {
   const void* data;
   const float* scale;  // [shape[0]] for LIMBECK_S8, else NULL
 } LimbeckTensor;
+
+enum LimbeckOp {
+  LIMBECK_OP_EMBED = 0,
+  LIMBECK_OP_QKV = 1,
+  LIMBECK_OP_ATTENTION = 2,
+  LIMBECK_OP_QUANTIZE = 3,
+  LIMBECK_OP_PROJECT = 4,
+  LIMBECK_OP_NORM = 5,
+  LIMBECK_OP_FFN_IN = 6,
+  LIMBECK_OP_FFN_OUT = 7,
+  LIMBECK_OP_WAIT = 8
+};
+
+// What one thread did from begin_ns to end_ns of a steady clock.
+typedef struct LimbeckSpan {
+  int32_t op;     // LimbeckOp
+  int32_t layer;  // -1: before the first
+  int32_t thread;
+  int32_t reserved;
+  int64_t begin_ns;
+  int64_t end_ns;
+  int64_t operations;  // multiplications and additions, where there are any to speak of
+} LimbeckSpan;
 
 typedef struct LimbeckModel LimbeckModel;
 
@@ -89,7 +115,27 @@ LIMBECK_API int32_t limbeck_model_forward(LimbeckModel* model, const int32_t* id
                                           const int32_t* cu_seqlens, int32_t sequences, int32_t output, float* out,
                                           int64_t out_size, char* error, int32_t error_size);
 
-// JSON: {"isa", "threads", "precision", "layers": [{"name", "kernel", "shape", "packed_bytes"}], "arena_bytes"}.
+// As limbeck_model_forward, and what each thread did meanwhile: up to `spans_size` spans, thread by thread, and how
+// many there were in all.
+LIMBECK_API int32_t limbeck_model_profile(LimbeckModel* model, const int32_t* ids, const int32_t* type_ids,
+                                          const int32_t* cu_seqlens, int32_t sequences, int32_t output, float* out,
+                                          int64_t out_size, LimbeckSpan* spans, int64_t spans_size,
+                                          int64_t* spans_count, char* error, int32_t error_size);
+
+// The seconds of passes of one kernel over a layer of rows x cols on one thread, for at least `seconds`: precision a
+// LimbeckPrecision; block_rows 0 for dense weights, or blocks of block_rows x 4 of which `density` are kept. Writes up
+// to `passes_size` of them and how many it wrote, and the multiplications and additions of one pass.
+LIMBECK_API int32_t limbeck_bench_linear(const char* isa, int32_t precision, int64_t rows, int64_t cols, int64_t tokens,
+                                         int32_t block_rows, double density, double seconds, double* passes,
+                                         int32_t passes_size, int32_t* passes_count, double* operations, char* error,
+                                         int32_t error_size);
+
+// Multiplications and additions a second that one thread reaches with registers alone.
+LIMBECK_API int32_t limbeck_bench_peak(const char* isa, int32_t precision, double seconds, double* operations,
+                                       char* error, int32_t error_size);
+
+// JSON: {"isa", "threads", "precision", "layers": [{"name", "kernel", "shape", "pattern", "blocks",
+// "packed_bytes"}], "attention", "layer_norm", "quantize", "weights_bytes", "arena_bytes"}.
 // Returns the length that the whole text needs, without the terminating zero.
 LIMBECK_API int64_t limbeck_model_describe(LimbeckModel* model, char* json, int64_t json_size);
 

@@ -119,11 +119,9 @@ LimbeckModelSpec DecodeSpec(Bytes& bytes) {
   return spec;
 }
 
-void ChangeCosts([[maybe_unused]] Bytes& bytes, [[maybe_unused]] LimbeckModelSpec& spec) {
-#if LIMBECK_ABI_VERSION >= 2
+void ChangeCosts(Bytes& bytes, LimbeckModelSpec& spec) {
   const float costs[] = {1.0f, 1e-6f, 1e9f, 0.5f};
   for (float& cost : spec.sparse_costs) cost = bytes.Pick(costs);
-#endif
 }
 
 // --- faults; each returns what the engine then owes, and may clear `moderate` ---------------------------------------
@@ -241,7 +239,6 @@ void FaultInSpec(Bytes& bytes, ModelCandidate& model) {
     *fields[which] = bytes.OneIn(2) ? *fields[which] + 1 : bytes.Pick(values);
     return Mark(model, Owed::kEither, "spec field " + std::to_string(which));
   }
-#if LIMBECK_ABI_VERSION >= 2
   if (bytes.OneIn(2)) {
     const float costs[] = {0.0f, -1.0f, kNan, kInfinity, -kInfinity, kDenormal, kLargest};
     const float cost = bytes.Pick(costs);
@@ -249,7 +246,6 @@ void FaultInSpec(Bytes& bytes, ModelCandidate& model) {
     spec.sparse_costs[bytes.Below(6)] = cost;
     return Mark(model, Owed::kEither, "sparse_costs");
   }
-#endif
   const float epsilons[] = {0.0f, -1e-5f, kNan, kInfinity, -kInfinity, kDenormal, kLargest};
   spec.norm_eps = bytes.Pick(epsilons);
   const bool sound = spec.norm_eps > 0 && std::isfinite(spec.norm_eps);

@@ -6,38 +6,48 @@ namespace limbeck {
 namespace {
 
 template <typename Function, size_t kCount>
-Kernel<Function> Best(const Kernel<Function> (&table)[kCount], Isa isa) {
-  for (const Kernel<Function>& kernel : table) {
-    if (kernel.isa <= isa) return kernel;
-  }
-  return table[kCount - 1];  // the reference, which needs nothing
+constexpr KernelList<Function> List(const Kernel<Function> (&table)[kCount]) {
+  return {table, static_cast<int>(kCount)};
 }
 
-}  // namespace
-
 #define LIMBECK_KERNEL(function, isa) {#function, isa, function},
-const Kernel<GemmU8S8Fn> KernelTable::gemm_u8s8[] = {
+constexpr Kernel<GemmU8S8Fn> kGemmU8S8[] = {
 #include "kernels/gemm_u8s8_s32/list.inc"
 };
-const Kernel<GemmF32Fn> KernelTable::gemm_f32[] = {
+constexpr Kernel<SpmmU8S8Fn> kSpmmU8S8[] = {
+#include "kernels/spmm_u8s8_s32/list.inc"
+};
+constexpr Kernel<GemmF32Fn> kGemmF32[] = {
 #include "kernels/gemm_f32/list.inc"
 };
-const Kernel<LayerNormFn> KernelTable::layer_norm[] = {
+constexpr Kernel<LayerNormFn> kLayerNorm[] = {
 #include "kernels/layer_norm_f32/list.inc"
 };
-const Kernel<QuantizeFn> KernelTable::quantize[] = {
+constexpr Kernel<QuantizeFn> kQuantize[] = {
 #include "kernels/quantize_f32_u8/list.inc"
 };
-const Kernel<AttentionFn> KernelTable::attention[] = {
+constexpr Kernel<AttentionFn> kAttention[] = {
 #include "kernels/attention_f32/list.inc"
+};
+constexpr Kernel<AttentionFn> kAttentionS16[] = {
+#include "kernels/attention_s16/list.inc"
 };
 #undef LIMBECK_KERNEL
 
-const int KernelTable::isas = static_cast<int>(std::size(KernelTable::gemm_u8s8));
+}  // namespace
+
+const KernelList<GemmU8S8Fn> KernelTable::gemm_u8s8 = List(kGemmU8S8);
+const KernelList<SpmmU8S8Fn> KernelTable::spmm_u8s8 = List(kSpmmU8S8);
+const KernelList<GemmF32Fn> KernelTable::gemm_f32 = List(kGemmF32);
+const KernelList<LayerNormFn> KernelTable::layer_norm = List(kLayerNorm);
+const KernelList<QuantizeFn> KernelTable::quantize = List(kQuantize);
+const KernelList<AttentionFn> KernelTable::attention = List(kAttention);
+const KernelList<AttentionFn> KernelTable::attention_s16 = List(kAttentionS16);
 
 Kernels ChooseKernels(Isa isa) {
-  return {Best(KernelTable::gemm_u8s8, isa), Best(KernelTable::gemm_f32, isa), Best(KernelTable::layer_norm, isa),
-          Best(KernelTable::quantize, isa), Best(KernelTable::attention, isa)};
+  return {KernelTable::gemm_u8s8.Best(isa),    KernelTable::spmm_u8s8.Best(isa), KernelTable::gemm_f32.Best(isa),
+          KernelTable::layer_norm.Best(isa),   KernelTable::quantize.Best(isa),  KernelTable::attention.Best(isa),
+          KernelTable::attention_s16.Best(isa)};
 }
 
 }  // namespace limbeck

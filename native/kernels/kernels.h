@@ -3,10 +3,12 @@
 #define LIMBECK_KERNELS_KERNELS_H_
 
 #include "kernels/attention_f32/attention_f32.h"
+#include "kernels/attention_s16/attention_s16.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_u8s8_s32/gemm_u8s8_s32.h"
 #include "kernels/layer_norm_f32/layer_norm_f32.h"
 #include "kernels/quantize_f32_u8/quantize_f32_u8.h"
+#include "kernels/spmm_u8s8_s32/spmm_u8s8_s32.h"
 
 namespace limbeck {
 
@@ -20,20 +22,39 @@ struct Kernel {
 
 struct Kernels {
   Kernel<GemmU8S8Fn> gemm_u8s8;
+  Kernel<SpmmU8S8Fn> spmm_u8s8;
   Kernel<GemmF32Fn> gemm_f32;
   Kernel<LayerNormFn> layer_norm;
   Kernel<QuantizeFn> quantize;
   Kernel<AttentionFn> attention;
+  Kernel<AttentionFn> attention_s16;
 };
 
-// Every listed kernel, best first; tests walk these tables.
+// Every kernel of one kind, best first, the reference last. Instruction sets count as a chain, but AVX-512 VNNI does
+// not imply AVX-VNNI: a list with a kernel for the latter has one for the former.
+template <typename Function>
+struct KernelList {
+  const Kernel<Function>* first;
+  int count;
+  const Kernel<Function>* begin() const { return first; }
+  const Kernel<Function>* end() const { return first + count; }
+  const Kernel<Function>& Best(Isa isa) const {
+    for (const Kernel<Function>& kernel : *this) {
+      if (kernel.isa <= isa) return kernel;
+    }
+    return first[count - 1];  // the reference, which needs nothing
+  }
+};
+
+// What is there; tests and benchmarks walk these lists.
 struct KernelTable {
-  static const Kernel<GemmU8S8Fn> gemm_u8s8[];
-  static const Kernel<GemmF32Fn> gemm_f32[];
-  static const Kernel<LayerNormFn> layer_norm[];
-  static const Kernel<QuantizeFn> quantize[];
-  static const Kernel<AttentionFn> attention[];
-  static const int isas;  // entries in each table
+  static const KernelList<GemmU8S8Fn> gemm_u8s8;
+  static const KernelList<SpmmU8S8Fn> spmm_u8s8;
+  static const KernelList<GemmF32Fn> gemm_f32;
+  static const KernelList<LayerNormFn> layer_norm;
+  static const KernelList<QuantizeFn> quantize;
+  static const KernelList<AttentionFn> attention;
+  static const KernelList<AttentionFn> attention_s16;
 };
 
 // The best of each list that needs nothing beyond `isa`.

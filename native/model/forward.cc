@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 namespace limbeck {
 namespace {
+
+// Tokens that a thread carries through all layers at a time: the activations of so many stay near its core.
+constexpr int64_t kPartTokens = kBlockPanels * kLanes;
+// Threads part ways if the one with most to do has at most so much more than its share.
+constexpr double kMostUneven = 1.1;
 
 // Splits 0 .. count - 1 evenly; returns the first item of `part`.
 int64_t SplitAt(int64_t count, int64_t parts, int64_t part) { return count * part / parts; }
@@ -20,9 +24,14 @@ QuantizedPanels From(const QuantizedPanels& all, int64_t panel, int64_t features
   return {all.q + panel * bytes, all.scale + panel * kLanes, all.zero + panel * kLanes};
 }
 
+int64_t Operations(const Linear& linear, const Linear::Range& range) {
+  const int64_t all = linear.operations_per_panel() * (range.panel_end - range.panel_begin);
+  return all * (range.group_end - range.group_begin) / linear.groups();
+}
+
 }  // namespace
 
-ForwardPass::ForwardPass(Model& model, const BatchView& batch, int32_t output, float* out)
+ForwardPass::ForwardPass(Model& model, const BatchView& batch, int32_t output, float* out, Profile* profile)
     : model_(model),
       spec_(model.spec_),
       kernels_(model.kernels_),
@@ -30,27 +39,54 @@ ForwardPass::ForwardPass(Model& model, const BatchView& batch, int32_t output, f
       batch_(batch),
       output_(output),
       out_(out),
+      profile_(profile),
+      rows_(model.spec_),
       threads_(model.pool_.threads()),
       int8_(spec_.precision == LIMBECK_INT8),
       first_only_(output == LIMBECK_POOLED_CLS ||
                   (output == LIMBECK_LOGITS && spec_.head_kind == LIMBECK_HEAD_SEQUENCE)) {
   for (std::atomic<int64_t>& counter : counters_) counter.store(0, std::memory_order_relaxed);
+  MakeParts();
+  int64_t longest = 0;
   for (int64_t b = 0; b < batch.sequences; ++b) {
-    ws_.first_tokens[b] = batch.cu_seqlens[b];
-    int32_t counted = 0;
-    for (int32_t t = batch.cu_seqlens[b]; t < batch.cu_seqlens[b + 1]; ++t) {
-      if (spec_.position_mode == LIMBECK_ABSOLUTE) {
-        ws_.positions[t] = t - batch.cu_seqlens[b];
-      } else {
-        ws_.positions[t] = batch.ids[t] == spec_.pad_id ? spec_.pad_id : spec_.pad_id + ++counted;
-      }
-    }
+    longest = std::max<int64_t>(longest, batch.cu_seqlens[b + 1] - batch.cu_seqlens[b]);
   }
+  int64_t tokens = 0;
+  for (const Part& part : ws_.parts) tokens = std::max(tokens, part.tokens);
+  areas_ = together_ ? 1 : static_cast<int>(std::min<int64_t>(threads_, std::ssize(ws_.parts)));
+  ws_.areas.resize(static_cast<size_t>(threads_));
+  for (int i = 0; i < areas_; ++i) {
+    ws_.areas[static_cast<size_t>(i)].Plan(spec_, tokens, true, spec_.head_kind == LIMBECK_HEAD_TOKEN);
+  }
+  if (first_only_) ws_.first.Plan(spec_, batch.sequences, false, spec_.head_kind == LIMBECK_HEAD_SEQUENCE);
+  ws_.scratch.resize(static_cast<size_t>(threads_));
+  for (Scratch& scratch : ws_.scratch) scratch.Plan(spec_, longest);
 }
 
-ForwardPass::Stream ForwardPass::MakeStream(float* x, int64_t tokens) const {
+void ForwardPass::MakeParts() {
+  std::vector<Part>& parts = ws_.parts;
+  parts.clear();
+  for (int64_t b = 0; b < batch_.sequences; ++b) {
+    const int64_t length = batch_.cu_seqlens[b + 1] - batch_.cu_seqlens[b];
+    if (parts.empty() || parts.back().tokens + length > kPartTokens) {
+      parts.push_back({b, b, batch_.cu_seqlens[b], 0});
+    }
+    parts.back().sequence_end = b + 1;
+    parts.back().tokens += length;
+  }
+  if (threads_ == 1) return;
+  // As the threads will take them: each part goes to whoever is done first.
+  ws_.loads.assign(static_cast<size_t>(threads_), 0);
+  for (const Part& part : parts) *std::min_element(ws_.loads.begin(), ws_.loads.end()) += part.tokens;
+  const double most = static_cast<double>(*std::max_element(ws_.loads.begin(), ws_.loads.end()));
+  if (most * threads_ <= kMostUneven * static_cast<double>(batch_.tokens)) return;
+  together_ = true;
+  parts.assign(1, {0, batch_.sequences, 0, batch_.tokens});
+}
+
+ForwardPass::Stream ForwardPass::MakeStream(const Area& area, int64_t tokens) const {
   Stream stream;
-  stream.x = x;
+  stream.area = &area;
   stream.panels = RoundUp(tokens, kLanes) / kLanes;
   // Below four panels a thread, two threads would each stream all weights for little arithmetic; sharing the rows
   // halves that, at the price of a barrier behind every linear layer. Row sharing uses the scratch of one block.
@@ -62,62 +98,176 @@ ForwardPass::Stream ForwardPass::MakeStream(float* x, int64_t tokens) const {
   return stream;
 }
 
-Linear::Range ForwardPass::Share(const Linear& linear, const Stream& stream, int thread) const {
-  return {SplitAt(linear.groups(), threads_, thread), SplitAt(linear.groups(), threads_, thread + 1), 0, stream.panels};
+Linear::Range ForwardPass::Share(const Linear& linear, int64_t panels, int thread) const {
+  return {linear.SplitGroups(threads_, thread), linear.SplitGroups(threads_, thread + 1), 0, panels};
+}
+
+void ForwardPass::Wait(int thread) {
+  const Span span(profile_, thread, LIMBECK_OP_WAIT, -1);
+  model_.barrier_.Wait();
 }
 
 void ForwardPass::Run(int thread) {
-  Barrier& barrier = model_.barrier_;
+  if (together_) {
+    RunTogether(ws_.parts.front(), thread);
+    return;
+  }
+  if (thread < areas_) {  // with more threads than parts, the others have nothing to carry one in
+    const int64_t parts = std::ssize(ws_.parts);
+    for (int64_t part; (part = counters_[0].fetch_add(1)) < parts;) {
+      RunPart(ws_.parts[static_cast<size_t>(part)], thread);
+    }
+  }
+  if (!first_only_) return;
+  Wait(thread);
+  RunFirst(thread, counters_[1]);
+}
+
+void ForwardPass::RunPart(const Part& part, int thread) {
+  const Area& area = ws_.areas[static_cast<size_t>(thread)];
+  const int layers = static_cast<int>(model_.layers_.size());
+  const int64_t panels = part.panels();
+  const auto blocks = [&](int layer, auto work) {
+    for (int64_t begin = 0; begin < panels; begin += kBlockPanels) {
+      const int64_t end = std::min(begin + kBlockPanels, panels);
+      work(Work{&area, &ws_.scratch[static_cast<size_t>(thread)], begin, begin, end, thread, layer});
+    }
+  };
+  SetPositions(area, part);
+  for (int64_t panel = 0; panel < panels; ++panel) Embed(area, part, panel, thread);
+  blocks(-1, [&](const Work& work) {
+    const Linear& qkv = model_.layers_.front().qkv;
+    QueriesKeysValues(work, model_.layers_.front(), {0, qkv.groups(), work.begin, work.end});
+  });
+  for (int layer = 0; layer < layers; ++layer) {
+    const bool narrow = layer + 1 == layers && first_only_;
+    const int64_t items = (part.sequence_end - part.sequence_begin) * spec_.heads;
+    for (int64_t item = 0; item < items; ++item) Attend(area, part, item, narrow, thread, layer);
+    if (narrow) {
+      GatherFirst(area, part, part.sequence_begin, part.sequence_end);
+      return;
+    }
+    blocks(layer, [&](const Work& work) { TokenWiseBlock(work); });
+  }
+  if (output_ == LIMBECK_LOGITS) {
+    if (spec_.head_dense >= 0) HeadDense(area, {0, model_.head_dense_.groups(), 0, panels});
+    Classify(area, part.token_begin, part.tokens, 0, panels);
+  } else if (output_ == LIMBECK_HIDDEN) {
+    for (int64_t panel = 0; panel < panels; ++panel) {
+      WriteTokens(area.x, rows_.hidden, spec_.hidden, part.token_begin, part.tokens, panel);
+    }
+  } else {
+    for (int64_t b = part.sequence_begin; b < part.sequence_end; ++b) WritePooled(area, part, b);
+  }
+}
+
+void ForwardPass::RunTogether(const Part& all, int thread) {
   int stage = 0;
   const auto next_counter = [&]() -> std::atomic<int64_t>& {
     counters_[(stage + 2) % kCounters].store(0, std::memory_order_relaxed);
     return counters_[stage++ % kCounters];
   };
-  const std::vector<Layer>& layers = model_.layers_;
-  const Stream all = MakeStream(ws_.x, batch_.tokens);
-  const Stream first = MakeStream(ws_.first, batch_.sequences);
+  const Area& area = ws_.areas.front();
+  const int layers = static_cast<int>(model_.layers_.size());
+  const Stream stream = MakeStream(area, all.tokens);
+  const Scratch* scratch = &ws_.scratch.front();
 
+  if (thread == 0) SetPositions(area, all);
+  Wait(thread);
   std::atomic<int64_t>& embed = next_counter();
-  for (int64_t panel; (panel = embed.fetch_add(1)) < all.panels;) Embed(panel);
-  barrier.Wait();
-  const Linear& qkv = layers.front().qkv;
-  QueriesKeysValues(all, layers.front(), Share(qkv, all, thread));
-  barrier.Wait();
-
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const Layer* next = i + 1 < layers.size() ? &layers[i + 1] : nullptr;
-    const bool narrow = next == nullptr && first_only_;
+  for (int64_t panel; (panel = embed.fetch_add(1)) < stream.panels;) Embed(area, all, panel, thread);
+  Wait(thread);
+  const Layer& front = model_.layers_.front();
+  QueriesKeysValues({&area, scratch, 0, 0, stream.panels, thread, -1}, front, Share(front.qkv, stream.panels, thread));
+  Wait(thread);
+  for (int layer = 0; layer < layers; ++layer) {
+    const bool narrow = layer + 1 == layers && first_only_;
     std::atomic<int64_t>& attend = next_counter();
     const int64_t items = batch_.sequences * spec_.heads;
-    const int64_t gathers = narrow ? first.panels : 0;
+    const int64_t gathers = narrow ? batch_.sequences : 0;
     for (int64_t item; (item = attend.fetch_add(1)) < items + gathers;) {
       if (item < items) {
-        Attend(layers[i], item, narrow, thread);
+        Attend(area, all, item, narrow, thread, layer);
       } else {
-        GatherFirst(item - items);
+        GatherFirst(area, all, item - items, item - items + 1);
       }
     }
-    barrier.Wait();
-    TokenWise(narrow ? first : all, layers[i], next, thread, next_counter());
-    barrier.Wait();
+    Wait(thread);
+    if (narrow) {
+      RunFirst(thread, next_counter());
+      return;
+    }
+    TokenWise(stream, layer, thread, next_counter());
+    Wait(thread);
   }
-  HeadOutput(first_only_ ? first : all, thread);
+  const int64_t begin = SplitAt(stream.panels, threads_, thread);
+  const int64_t end = SplitAt(stream.panels, threads_, thread + 1);
+  if (output_ == LIMBECK_LOGITS) {
+    if (spec_.head_dense >= 0) {
+      HeadDense(area, Share(model_.head_dense_, stream.panels, thread));
+      Wait(thread);
+    }
+    Classify(area, 0, all.tokens, begin, end);
+  } else if (output_ == LIMBECK_HIDDEN) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      WriteTokens(area.x, rows_.hidden, spec_.hidden, 0, all.tokens, panel);
+    }
+  } else {
+    for (int64_t b = thread; b < batch_.sequences; b += threads_) WritePooled(area, all, b);
+  }
 }
 
-void ForwardPass::Embed(int64_t panel) {
+// The last layer behind its attention, and the head, for the first token of every sequence.
+void ForwardPass::RunFirst(int thread, std::atomic<int64_t>& counter) {
+  const Area& area = ws_.first;
+  const Stream stream = MakeStream(area, batch_.sequences);
+  const int64_t begin = SplitAt(stream.panels, threads_, thread);
+  const int64_t end = SplitAt(stream.panels, threads_, thread + 1);
+  TokenWise(stream, static_cast<int>(model_.layers_.size()) - 1, thread, counter);
+  Wait(thread);
+  if (output_ == LIMBECK_POOLED_CLS) {
+    for (int64_t panel = begin; panel < end; ++panel) {
+      WriteTokens(area.x, rows_.hidden, spec_.hidden, 0, batch_.sequences, panel);
+    }
+    return;
+  }
+  if (spec_.head_dense >= 0) {
+    HeadDense(area, Share(model_.head_dense_, stream.panels, thread));
+    Wait(thread);
+  }
+  Classify(area, 0, batch_.sequences, begin, end);
+}
+
+void ForwardPass::SetPositions(const Area& area, const Part& part) {
+  for (int64_t b = part.sequence_begin; b < part.sequence_end; ++b) {
+    int32_t counted = 0;
+    for (int32_t t = batch_.cu_seqlens[b]; t < batch_.cu_seqlens[b + 1]; ++t) {
+      int32_t position = t - batch_.cu_seqlens[b];
+      if (spec_.position_mode == LIMBECK_AFTER_PADDING) {
+        position = batch_.ids[t] == spec_.pad_id ? spec_.pad_id : spec_.pad_id + ++counted;
+      }
+      area.positions[t - part.token_begin] = position;
+    }
+  }
+}
+
+void ForwardPass::Embed(const Area& area, const Part& part, int64_t panel, int thread) {
+  const Span span(profile_, thread, LIMBECK_OP_EMBED, -1);
   const Embeddings& tables = model_.embeddings_;
   const int64_t hidden = spec_.hidden;
-  float* x = ws_.x + panel * ws_.hidden_rows * kLanes;
+  float* x = area.x + panel * rows_.hidden * kLanes;
   for (int64_t lane = 0; lane < kLanes; ++lane) {
     const int64_t token = panel * kLanes + lane;
-    if (token >= batch_.tokens) {
+    if (token >= part.tokens) {
       for (int64_t c = 0; c < hidden; ++c) x[c * kLanes + lane] = 0.0f;
       continue;
     }
-    const int64_t id = batch_.ids[token];
-    const float* position = tables.position + ws_.positions[token] * hidden;
+    const int64_t id = batch_.ids[part.token_begin + token];
+    const float* position = tables.position + area.positions[token] * hidden;
     const float* type = nullptr;
-    if (tables.type != nullptr) type = tables.type + (batch_.type_ids == nullptr ? 0 : batch_.type_ids[token]) * hidden;
+    if (tables.type != nullptr) {
+      type = tables.type + (batch_.type_ids == nullptr ? 0 : batch_.type_ids[part.token_begin + token]) * hidden;
+    }
     const float* word_f32 = tables.word_f32 == nullptr ? nullptr : tables.word_f32 + id * hidden;
     const int8_t* word_s8 = tables.word_s8 == nullptr ? nullptr : tables.word_s8 + id * hidden;
     const float scale = word_s8 == nullptr ? 0.0f : tables.word_scale[id];
@@ -131,229 +281,266 @@ void ForwardPass::Embed(int64_t panel) {
                               x,
                               tables.norm.gain,
                               tables.norm.bias,
-                              ws_.low + panel * kLanes,
-                              ws_.high + panel * kLanes,
+                              area.low + panel * kLanes,
+                              area.high + panel * kLanes,
                               hidden,
                               spec_.norm_eps};
   kernels_.layer_norm.run(args);
   if (!int8_) return;
-  const QuantizedPanels q = From(ws_.x_q, panel, hidden);
+  const QuantizedPanels q = From(area.x_q, panel, hidden);
   kernels_.quantize.run({x, args.low, args.high, q.q, q.scale, q.zero, hidden});
 }
 
-void ForwardPass::QueriesKeysValues(const Stream& stream, const Layer& layer, const Linear::Range& range) {
-  if (int8_) {
-    layer.qkv.RunInt8(kernels_, ws_.x_q, nullptr, 0, ws_.qkv, ws_.qkv_rows, Activation::kIdentity, range);
-  } else {
-    layer.qkv.RunF32(kernels_, stream.x, ws_.hidden_rows, nullptr, 0, ws_.qkv, ws_.qkv_rows, Activation::kIdentity,
-                     range);
-  }
-}
-
-void ForwardPass::Attend(const Layer& /*layer*/, int64_t item, bool first_only, int thread) {
-  const int64_t sequence = item / spec_.heads;
+void ForwardPass::Attend(const Area& area, const Part& part, int64_t item, bool first_only, int thread, int layer) {
+  const int64_t sequence = part.sequence_begin + item / spec_.heads;
   const int64_t head = item % spec_.heads;
   const int64_t width = spec_.hidden / spec_.heads;
   AttentionArgs args;
-  args.in = ws_.qkv;
-  args.in_rows = ws_.qkv_rows;
+  args.in = area.qkv;
+  args.in_rows = rows_.qkv;
   args.query_row = head * width;
   args.key_row = spec_.hidden + head * width;
   args.value_row = 2 * spec_.hidden + head * width;
   args.head_width = width;
   args.scale = 1.0f / std::sqrt(static_cast<float>(width));
-  args.first_token = batch_.cu_seqlens[sequence];
+  args.first_token = batch_.cu_seqlens[sequence] - part.token_begin;
   args.length = batch_.cu_seqlens[sequence + 1] - batch_.cu_seqlens[sequence];
   args.queries = first_only ? 1 : args.length;
-  args.out = ws_.context;
-  args.out_rows = ws_.hidden_rows;
+  args.out = first_only ? ws_.first.context : area.context;
+  args.out_rows = rows_.hidden;
   args.out_row = head * width;
   args.out_token = first_only ? sequence : args.first_token;
-  args.scratch = ws_.attention[static_cast<size_t>(thread)];
-  kernels_.attention.run(args);
+  args.scratch = ws_.scratch[static_cast<size_t>(thread)].attention;
+  const Span span(profile_, thread, LIMBECK_OP_ATTENTION, layer, 4 * args.length * args.queries * width);
+  (int8_ ? kernels_.attention_s16 : kernels_.attention).run(args);
 }
 
-void ForwardPass::GatherFirst(int64_t panel) {
-  for (int64_t lane = 0; lane < kLanes; ++lane) {
-    const int64_t sequence = panel * kLanes + lane;
+void ForwardPass::GatherFirst(const Area& area, const Part& part, int64_t begin, int64_t end) {
+  // The lanes behind the last sequence belong to nobody; they are given numbers all the same.
+  const int64_t lanes = end == batch_.sequences ? RoundUp(end, kLanes) : end;
+  for (int64_t sequence = begin; sequence < lanes; ++sequence) {
+    const int64_t token = sequence < end ? batch_.cu_seqlens[sequence] - part.token_begin : 0;
     for (int64_t c = 0; c < spec_.hidden; ++c) {
-      ws_.first[(panel * ws_.hidden_rows + c) * kLanes + lane] =
-          sequence < batch_.sequences ? ws_.x[At(ws_.hidden_rows, ws_.first_tokens[sequence], c)] : 0.0f;
+      ws_.first.x[At(rows_.hidden, sequence, c)] = sequence < end ? area.x[At(rows_.hidden, token, c)] : 0.0f;
     }
   }
 }
 
-void ForwardPass::TokenWise(const Stream& stream, const Layer& layer, const Layer* next, int thread,
-                            std::atomic<int64_t>& counter) {
+void ForwardPass::TokenWise(const Stream& stream, int layer, int thread, std::atomic<int64_t>& counter) {
   if (stream.split_rows) {
-    TokenWiseSplit(stream, layer, next, thread);
+    TokenWiseSplit(stream, layer, thread);
     return;
   }
   for (int64_t block; (block = counter.fetch_add(1)) < stream.blocks;) {
     const int64_t begin = block * stream.block_panels;
-    TokenWiseBlock(stream, layer, next, begin, std::min(begin + stream.block_panels, stream.panels), thread);
+    const int64_t end = std::min(begin + stream.block_panels, stream.panels);
+    TokenWiseBlock({stream.area, &ws_.scratch[static_cast<size_t>(thread)], begin, begin, end, thread, layer});
   }
 }
 
-void ForwardPass::TokenWiseBlock(const Stream& stream, const Layer& layer, const Layer* next, int64_t begin,
-                                 int64_t end, int thread) {
-  const BlockScratch& scratch = ws_.blocks[static_cast<size_t>(thread)];
-  QuantizeContext(begin, end, scratch, begin);
-  Project(stream, layer, scratch, begin, {0, layer.output.groups(), begin, end});
-  Normalize(stream, layer.attention_norm, begin, end);
-  FeedIn(stream, layer, scratch, begin, {0, layer.ffn_in.groups(), begin, end});
-  QuantizeFeed(begin, end, scratch, begin);
-  FeedOut(stream, layer, scratch, begin, {0, layer.ffn_out.groups(), begin, end});
-  Normalize(stream, layer.ffn_norm, begin, end);
-  if (next != nullptr) QueriesKeysValues(stream, *next, {0, next->qkv.groups(), begin, end});
+void ForwardPass::TokenWiseBlock(const Work& work) {
+  const Layer& layer = model_.layers_[static_cast<size_t>(work.layer)];
+  const auto range = [&](const Linear& linear) { return Linear::Range{0, linear.groups(), work.begin, work.end}; };
+  QuantizeContext(work);
+  Project(work, range(layer.output));
+  Normalize(work, layer.attention_norm);
+  ClearRange(work);
+  FeedIn(work, range(layer.ffn_in));
+  QuantizeFeed(work, 1);
+  FeedOut(work, range(layer.ffn_out));
+  Normalize(work, layer.ffn_norm);
+  const auto next = static_cast<size_t>(work.layer) + 1;
+  if (next < model_.layers_.size()) QueriesKeysValues(work, model_.layers_[next], range(model_.layers_[next].qkv));
 }
 
-void ForwardPass::TokenWiseSplit(const Stream& stream, const Layer& layer, const Layer* next, int thread) {
-  Barrier& barrier = model_.barrier_;
-  const BlockScratch& scratch = ws_.blocks.front();
-  const int64_t begin = SplitAt(stream.panels, threads_, thread);
-  const int64_t end = SplitAt(stream.panels, threads_, thread + 1);
+void ForwardPass::TokenWiseSplit(const Stream& stream, int layer_number, int thread) {
+  const Layer& layer = model_.layers_[static_cast<size_t>(layer_number)];
+  const Scratch* scratch = &ws_.scratch.front();
+  // Own panels for what goes token by token, all of them for a share of a linear layer's rows.
+  const Work own = {stream.area,
+                    scratch,
+                    0,
+                    SplitAt(stream.panels, threads_, thread),
+                    SplitAt(stream.panels, threads_, thread + 1),
+                    thread,
+                    layer_number};
+  const Work all = {stream.area, scratch, 0, 0, stream.panels, thread, layer_number};
   if (int8_) {
-    QuantizeContext(begin, end, scratch, 0);
-    barrier.Wait();
+    QuantizeContext(own);
+    Wait(thread);
   }
-  Project(stream, layer, scratch, 0, Share(layer.output, stream, thread));
-  barrier.Wait();
-  Normalize(stream, layer.attention_norm, begin, end);
-  barrier.Wait();
-  FeedIn(stream, layer, scratch, 0, Share(layer.ffn_in, stream, thread));
-  barrier.Wait();
+  Project(all, Share(layer.output, stream.panels, thread));
+  Wait(thread);
+  Normalize(own, layer.attention_norm);
+  ClearRange(all);
+  Wait(thread);
+  FeedIn(all, Share(layer.ffn_in, stream.panels, thread));
+  Wait(thread);
   if (int8_) {
-    QuantizeFeed(begin, end, scratch, 0);
-    barrier.Wait();
+    QuantizeFeed(own, threads_);
+    Wait(thread);
   }
-  FeedOut(stream, layer, scratch, 0, Share(layer.ffn_out, stream, thread));
-  barrier.Wait();
-  Normalize(stream, layer.ffn_norm, begin, end);
-  if (next == nullptr) return;
-  barrier.Wait();
-  QueriesKeysValues(stream, *next, Share(next->qkv, stream, thread));
+  FeedOut(all, Share(layer.ffn_out, stream.panels, thread));
+  Wait(thread);
+  Normalize(own, layer.ffn_norm);
+  const auto next = static_cast<size_t>(layer_number) + 1;
+  if (next == model_.layers_.size()) return;
+  Wait(thread);
+  QueriesKeysValues(all, model_.layers_[next], Share(model_.layers_[next].qkv, stream.panels, thread));
 }
 
-void ForwardPass::QuantizeContext(int64_t begin, int64_t end, const BlockScratch& scratch, int64_t base) {
+void ForwardPass::QuantizeContext(const Work& work) {
   if (!int8_) return;
-  for (int64_t panel = begin; panel < end; ++panel) {
-    const QuantizedPanels q = From(scratch.context, panel - base, spec_.hidden);
+  const Span span(profile_, work.thread, LIMBECK_OP_QUANTIZE, work.layer);
+  for (int64_t panel = work.begin; panel < work.end; ++panel) {
+    const QuantizedPanels q = From(work.scratch->context, panel - work.base, spec_.hidden);
     kernels_.quantize.run(
-        {ws_.context + panel * ws_.hidden_rows * kLanes, nullptr, nullptr, q.q, q.scale, q.zero, spec_.hidden});
+        {work.area->context + panel * rows_.hidden * kLanes, nullptr, nullptr, q.q, q.scale, q.zero, spec_.hidden});
   }
 }
 
-void ForwardPass::Project(const Stream& stream, const Layer& layer, const BlockScratch& scratch, int64_t base,
-                          const Linear::Range& range) {
+void ForwardPass::Project(const Work& work, const Linear::Range& range) {
+  const Linear& linear = model_.layers_[static_cast<size_t>(work.layer)].output;
+  const Span span(profile_, work.thread, LIMBECK_OP_PROJECT, work.layer, Operations(linear, range));
+  const Area& area = *work.area;
   if (int8_) {
-    const int64_t offset = base * ws_.hidden_rows * kLanes;
-    layer.output.RunInt8(kernels_, scratch.context, stream.x + offset, ws_.hidden_rows, ws_.sum + offset,
-                         ws_.hidden_rows, Activation::kIdentity,
-                         {range.group_begin, range.group_end, range.panel_begin - base, range.panel_end - base});
+    const int64_t offset = work.base * rows_.hidden * kLanes;
+    linear.RunInt8(kernels_, work.scratch->context, {rows_.hidden, area.sum + offset, area.x + offset},
+                   {range.group_begin, range.group_end, range.panel_begin - work.base, range.panel_end - work.base});
   } else {
-    layer.output.RunF32(kernels_, ws_.context, ws_.hidden_rows, stream.x, ws_.hidden_rows, ws_.sum, ws_.hidden_rows,
-                        Activation::kIdentity, range);
+    linear.RunF32(kernels_, area.context, rows_.hidden, area.x, rows_.hidden, area.sum, rows_.hidden,
+                  Activation::kIdentity, range);
   }
 }
 
-void ForwardPass::Normalize(const Stream& stream, const Norm& norm, int64_t begin, int64_t end) {
-  for (int64_t panel = begin; panel < end; ++panel) {
-    const int64_t offset = panel * ws_.hidden_rows * kLanes;
-    float* x = stream.x + offset;
+void ForwardPass::Normalize(const Work& work, const Norm& norm) {
+  const Span span(profile_, work.thread, LIMBECK_OP_NORM, work.layer);
+  const Area& area = *work.area;
+  for (int64_t panel = work.begin; panel < work.end; ++panel) {
+    const int64_t offset = panel * rows_.hidden * kLanes;
+    float* x = area.x + offset;
     const LayerNormArgs args = {
-        ws_.sum + offset, x, norm.gain, norm.bias, ws_.low + panel * kLanes, ws_.high + panel * kLanes, spec_.hidden,
+        area.sum + offset, x, norm.gain, norm.bias, area.low + panel * kLanes, area.high + panel * kLanes, spec_.hidden,
         spec_.norm_eps};
     kernels_.layer_norm.run(args);
     if (!int8_) continue;
-    const QuantizedPanels q = From(ws_.x_q, panel, spec_.hidden);
+    const QuantizedPanels q = From(area.x_q, panel, spec_.hidden);
     kernels_.quantize.run({x, args.low, args.high, q.q, q.scale, q.zero, spec_.hidden});
   }
 }
 
-void ForwardPass::FeedIn(const Stream& stream, const Layer& layer, const BlockScratch& scratch, int64_t base,
-                         const Linear::Range& range) {
-  const auto activation = static_cast<Activation>(spec_.activation);
-  const Linear::Range local = {range.group_begin, range.group_end, range.panel_begin - base, range.panel_end - base};
-  if (int8_) {
-    layer.ffn_in.RunInt8(kernels_, From(ws_.x_q, base, spec_.hidden), nullptr, 0, scratch.ffn, ws_.ffn_rows, activation,
-                         local);
-  } else {
-    layer.ffn_in.RunF32(kernels_, stream.x + base * ws_.hidden_rows * kLanes, ws_.hidden_rows, nullptr, 0, scratch.ffn,
-                        ws_.ffn_rows, activation, local);
-  }
-}
-
-void ForwardPass::QuantizeFeed(int64_t begin, int64_t end, const BlockScratch& scratch, int64_t base) {
+// Makes ready the thread's own note of the range that FeedIn will find.
+void ForwardPass::ClearRange(const Work& work) {
   if (!int8_) return;
-  for (int64_t panel = begin; panel < end; ++panel) {
-    const QuantizedPanels q = From(scratch.ffn_q, panel - base, spec_.ffn);
-    kernels_.quantize.run(
-        {scratch.ffn + (panel - base) * ws_.ffn_rows * kLanes, nullptr, nullptr, q.q, q.scale, q.zero, spec_.ffn});
-  }
+  const Scratch& own = ws_.scratch[static_cast<size_t>(work.thread)];
+  std::fill_n(own.ffn_low, (work.end - work.base) * kLanes, 0.0f);
+  std::fill_n(own.ffn_high, (work.end - work.base) * kLanes, 0.0f);
 }
 
-void ForwardPass::FeedOut(const Stream& stream, const Layer& layer, const BlockScratch& scratch, int64_t base,
-                          const Linear::Range& range) {
-  const int64_t offset = base * ws_.hidden_rows * kLanes;
-  const Linear::Range local = {range.group_begin, range.group_end, range.panel_begin - base, range.panel_end - base};
+void ForwardPass::FeedIn(const Work& work, const Linear::Range& range) {
+  const Linear& linear = model_.layers_[static_cast<size_t>(work.layer)].ffn_in;
+  const Span span(profile_, work.thread, LIMBECK_OP_FFN_IN, work.layer, Operations(linear, range));
+  const auto activation = static_cast<Activation>(spec_.activation);
+  const Linear::Range local = {range.group_begin, range.group_end, range.panel_begin - work.base,
+                               range.panel_end - work.base};
   if (int8_) {
-    layer.ffn_out.RunInt8(kernels_, scratch.ffn_q, stream.x + offset, ws_.hidden_rows, ws_.sum + offset,
-                          ws_.hidden_rows, Activation::kIdentity, local);
+    const Scratch& own = ws_.scratch[static_cast<size_t>(work.thread)];
+    linear.RunInt8(kernels_, From(work.area->x_q, work.base, spec_.hidden),
+                   {rows_.ffn, nullptr, nullptr, work.scratch->ffn_staged, own.ffn_low, own.ffn_high, activation},
+                   local);
   } else {
-    layer.ffn_out.RunF32(kernels_, scratch.ffn, ws_.ffn_rows, stream.x + offset, ws_.hidden_rows, ws_.sum + offset,
-                         ws_.hidden_rows, Activation::kIdentity, local);
+    linear.RunF32(kernels_, work.area->x + work.base * rows_.hidden * kLanes, rows_.hidden, nullptr, 0,
+                  work.scratch->ffn, rows_.ffn, activation, local);
   }
 }
 
-void ForwardPass::HeadOutput(const Stream& stream, int thread) {
-  Barrier& barrier = model_.barrier_;
-  if (output_ == LIMBECK_LOGITS) {
-    const float* input = stream.x;
-    if (spec_.head_dense >= 0) {
-      model_.head_dense_.RunF32(kernels_, input, ws_.hidden_rows, nullptr, 0, ws_.head, ws_.hidden_rows,
-                                static_cast<Activation>(spec_.head_dense), Share(model_.head_dense_, stream, thread));
-      barrier.Wait();
-      input = ws_.head;
+// `threads`: how many have computed rows of these panels.
+void ForwardPass::QuantizeFeed(const Work& work, int threads) {
+  if (!int8_) return;
+  const Span span(profile_, work.thread, LIMBECK_OP_QUANTIZE, work.layer);
+  for (int64_t panel = work.begin - work.base; panel < work.end - work.base; ++panel) {
+    const float* low = ws_.scratch[static_cast<size_t>(work.thread)].ffn_low + panel * kLanes;
+    const float* high = ws_.scratch[static_cast<size_t>(work.thread)].ffn_high + panel * kLanes;
+    float lowest[kLanes];
+    float highest[kLanes];
+    if (threads > 1) {
+      std::fill_n(lowest, kLanes, 0.0f);
+      std::fill_n(highest, kLanes, 0.0f);
+      for (int i = 0; i < threads; ++i) {
+        const Scratch& other = ws_.scratch[static_cast<size_t>(i)];
+        for (int lane = 0; lane < kLanes; ++lane) {
+          lowest[lane] = std::min(lowest[lane], other.ffn_low[panel * kLanes + lane]);
+          highest[lane] = std::max(highest[lane], other.ffn_high[panel * kLanes + lane]);
+        }
+      }
+      low = lowest;
+      high = highest;
     }
-    const int64_t begin = SplitAt(stream.panels, threads_, thread);
-    const int64_t end = SplitAt(stream.panels, threads_, thread + 1);
-    model_.classifier_.RunF32(kernels_, input, ws_.hidden_rows, nullptr, 0, ws_.logits, ws_.label_rows,
-                              Activation::kIdentity, {0, model_.classifier_.groups(), begin, end});
-    const int64_t rows = spec_.head_kind == LIMBECK_HEAD_SEQUENCE ? batch_.sequences : batch_.tokens;
-    for (int64_t panel = begin; panel < end; ++panel) {
-      WriteTokens(ws_.logits, ws_.label_rows, spec_.labels, rows, panel);
-    }
-    return;
+    const QuantizedPanels q = From(work.scratch->ffn_q, panel, spec_.ffn);
+    kernels_.quantize.run(
+        {nullptr, low, high, q.q, q.scale, q.zero, spec_.ffn, work.scratch->ffn_staged + panel * rows_.ffn * kLanes});
   }
-  if (output_ == LIMBECK_HIDDEN || output_ == LIMBECK_POOLED_CLS) {
-    const int64_t rows = output_ == LIMBECK_HIDDEN ? batch_.tokens : batch_.sequences;
-    for (int64_t panel = thread; panel < stream.panels; panel += threads_) {
-      WriteTokens(stream.x, ws_.hidden_rows, spec_.hidden, rows, panel);
-    }
-    return;
-  }
-  for (int64_t b = thread; b < batch_.sequences; b += threads_) WritePooled(b);
 }
 
-void ForwardPass::WriteTokens(const float* panels, int64_t panel_rows, int64_t width, int64_t tokens, int64_t panel) {
+void ForwardPass::FeedOut(const Work& work, const Linear::Range& range) {
+  const Linear& linear = model_.layers_[static_cast<size_t>(work.layer)].ffn_out;
+  const Span span(profile_, work.thread, LIMBECK_OP_FFN_OUT, work.layer, Operations(linear, range));
+  const Area& area = *work.area;
+  const int64_t offset = work.base * rows_.hidden * kLanes;
+  const Linear::Range local = {range.group_begin, range.group_end, range.panel_begin - work.base,
+                               range.panel_end - work.base};
+  if (int8_) {
+    linear.RunInt8(kernels_, work.scratch->ffn_q, {rows_.hidden, area.sum + offset, area.x + offset}, local);
+  } else {
+    linear.RunF32(kernels_, work.scratch->ffn, rows_.ffn, area.x + offset, rows_.hidden, area.sum + offset,
+                  rows_.hidden, Activation::kIdentity, local);
+  }
+}
+
+void ForwardPass::QueriesKeysValues(const Work& work, const Layer& layer, const Linear::Range& range) {
+  const Span span(profile_, work.thread, LIMBECK_OP_QKV, work.layer + 1, Operations(layer.qkv, range));
+  const Area& area = *work.area;
+  if (int8_) {
+    layer.qkv.RunInt8(kernels_, area.x_q, {rows_.qkv, area.qkv}, range);
+  } else {
+    layer.qkv.RunF32(kernels_, area.x, rows_.hidden, nullptr, 0, area.qkv, rows_.qkv, Activation::kIdentity, range);
+  }
+}
+
+void ForwardPass::HeadDense(const Area& area, const Linear::Range& range) {
+  model_.head_dense_.RunF32(kernels_, area.x, rows_.hidden, nullptr, 0, area.head, rows_.hidden,
+                            static_cast<Activation>(spec_.head_dense), range);
+}
+
+// Logits of panels begin .. end - 1 of `area`, whose first token (or sequence) is row `token_begin` of the output.
+void ForwardPass::Classify(const Area& area, int64_t token_begin, int64_t tokens, int64_t begin, int64_t end) {
+  const float* input = spec_.head_dense >= 0 ? area.head : area.x;
+  model_.classifier_.RunF32(kernels_, input, rows_.hidden, nullptr, 0, area.logits, rows_.labels, Activation::kIdentity,
+                            {0, model_.classifier_.groups(), begin, end});
+  for (int64_t panel = begin; panel < end; ++panel) {
+    WriteTokens(area.logits, rows_.labels, spec_.labels, token_begin, tokens, panel);
+  }
+}
+
+void ForwardPass::WriteTokens(const float* panels, int64_t panel_rows, int64_t width, int64_t token_begin,
+                              int64_t tokens, int64_t panel) {
   const float* from = panels + panel * panel_rows * kLanes;
   const int64_t lanes = std::min<int64_t>(kLanes, tokens - panel * kLanes);
   for (int64_t lane = 0; lane < lanes; ++lane) {
-    float* to = out_ + (panel * kLanes + lane) * width;
+    float* to = out_ + (token_begin + panel * kLanes + lane) * width;
     for (int64_t c = 0; c < width; ++c) to[c] = from[c * kLanes + lane];
   }
 }
 
-void ForwardPass::WritePooled(int64_t sequence) {
+void ForwardPass::WritePooled(const Area& area, const Part& part, int64_t sequence) {
   const int64_t hidden = spec_.hidden;
-  const int64_t begin = batch_.cu_seqlens[sequence];
-  const int64_t end = batch_.cu_seqlens[sequence + 1];
+  const int64_t begin = batch_.cu_seqlens[sequence] - part.token_begin;
+  const int64_t end = batch_.cu_seqlens[sequence + 1] - part.token_begin;
   float* to = out_ + sequence * hidden;
-  for (int64_t c = 0; c < hidden; ++c) to[c] = ws_.x[At(ws_.hidden_rows, begin, c)];
+  for (int64_t c = 0; c < hidden; ++c) to[c] = area.x[At(rows_.hidden, begin, c)];
   for (int64_t token = begin + 1; token < end; ++token) {
     for (int64_t c = 0; c < hidden; ++c) {
-      const float value = ws_.x[At(ws_.hidden_rows, token, c)];
+      const float value = area.x[At(rows_.hidden, token, c)];
       to[c] = output_ == LIMBECK_POOLED_MAX ? std::max(to[c], value) : to[c] + value;
     }
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "base/cpu.h"
 #include "base/error.h"
@@ -34,6 +35,9 @@ void CheckSpec(const LimbeckModelSpec& spec) {
     throw Error("unknown position mode");
   }
   if (spec.head_kind < LIMBECK_HEAD_NONE || spec.head_kind > LIMBECK_HEAD_TOKEN) throw Error("unknown head");
+  for (float cost : spec.sparse_costs) {
+    if (!(cost >= 0)) throw Error("a cost of the sparse kernels is negative or not a number");
+  }
   if (spec.head_kind != LIMBECK_HEAD_NONE && spec.labels < 1) throw Error("a head needs at least one label");
   if (spec.head_dense > LIMBECK_IDENTITY) throw Error("unknown activation of the head");
   // Positions are counted from it: outside the vocabulary they would leave their table.
@@ -41,24 +45,52 @@ void CheckSpec(const LimbeckModelSpec& spec) {
   if (!std::isfinite(spec.norm_eps) || spec.norm_eps <= 0) throw Error("norm_eps must be a positive finite number");
 }
 
-// Slab bytes for everything that CopyNorm, CopyFloats and Linear::Pack take.
-size_t SlabBytes(const LimbeckModelSpec& spec, const Weights& weights) {
+SparseCosts Costs(const LimbeckModelSpec& spec) {
+  const float* given = spec.sparse_costs;
+  SparseCosts costs;
+  if (std::all_of(given, given + 2 + kHeights, [](float cost) { return cost == 0.0f; })) return costs;
+  costs.dense = given[0];
+  std::copy_n(given + 1, kHeights, costs.blocks);
+  costs.row_of_blocks = given[1 + kHeights];
+  return costs;
+}
+
+// One linear layer before it is packed: its matrices and the plan for them.
+struct Planned {
+  Planned(std::vector<MatrixView> matrices, const SparseCosts& costs, bool staged = false)
+      : stacked(std::move(matrices)), plan(Linear::MakePlan(stacked, costs, staged)) {}
+  Linear Pack(Slab& slab) const { return Linear::Pack(stacked, plan, slab); }
+
+  std::vector<MatrixView> stacked;
+  Linear::Plan plan;
+};
+
+// Every linear layer, in the order of the model.
+std::vector<Planned> PlanLinears(const LimbeckModelSpec& spec, const Weights& weights, const SparseCosts& costs) {
+  std::vector<Planned> planned;
+  for (int64_t i = 0; i < spec.layers; ++i) {
+    const std::string name = LayerName(i);
+    planned.emplace_back(QkvMatrices(weights, i), costs);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "attention.output")}, costs);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.in")}, costs, true);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.out")}, costs);
+  }
+  if (spec.head_kind != LIMBECK_HEAD_NONE) {
+    if (spec.head_dense >= 0) planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.dense")}, costs);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.classifier")}, costs);
+  }
+  return planned;
+}
+
+// Slab bytes for the linear layers and everything that CopyNorm and CopyFloats take.
+size_t SlabBytes(const LimbeckModelSpec& spec, const Weights& weights, const std::vector<Planned>& linears) {
   const size_t vector = Slab::Need<float>(spec.hidden);
   size_t bytes = 2 * vector;  // the norm of the embeddings
   bytes += Slab::Need<float>(int64_t{spec.positions} * spec.hidden);
   if (spec.types > 0) bytes += Slab::Need<float>(int64_t{spec.types} * spec.hidden);
   if (weights.Find("embeddings.word").dtype == LIMBECK_S8) bytes += Slab::Need<float>(spec.vocab);
-  for (int64_t i = 0; i < spec.layers; ++i) {
-    bytes += Linear::PackedBytes(QkvMatrices(weights, i));
-    bytes += Linear::PackedBytes({weights.Matrix(LayerName(i) + "attention.output")});
-    bytes += Linear::PackedBytes({weights.Matrix(LayerName(i) + "ffn.in")});
-    bytes += Linear::PackedBytes({weights.Matrix(LayerName(i) + "ffn.out")});
-    bytes += 4 * vector;
-  }
-  if (spec.head_kind != LIMBECK_HEAD_NONE) {
-    if (spec.head_dense >= 0) bytes += Linear::PackedBytes({weights.Matrix("head.dense")});
-    bytes += Linear::PackedBytes({weights.Matrix("head.classifier")});
-  }
+  bytes += 4 * vector * static_cast<size_t>(spec.layers);
+  for (const Planned& linear : linears) bytes += linear.plan.bytes;
   return bytes;
 }
 
@@ -72,7 +104,9 @@ const LimbeckModelSpec& Checked(const LimbeckModelSpec& spec) {
 Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t count, Isa isa, int threads)
     : spec_(Checked(spec)), isa_(isa), kernels_(ChooseKernels(isa)), pool_(threads), barrier_(threads) {
   const Weights weights(spec_, tensors, count);
-  slab_ = Slab(SlabBytes(spec_, weights));
+  const std::vector<Planned> linears = PlanLinears(spec_, weights, Costs(spec_));
+  auto linear = linears.begin();
+  slab_ = Slab(SlabBytes(spec_, weights, linears));
 
   const LimbeckTensor& word = weights.Find("embeddings.word");
   if (word.dtype == LIMBECK_S8) {
@@ -89,17 +123,17 @@ Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t
   for (int64_t i = 0; i < spec_.layers; ++i) {
     const std::string name = LayerName(i);
     Layer layer;
-    layer.qkv = Linear::Pack(QkvMatrices(weights, i), slab_);
-    layer.output = Linear::Pack({weights.Matrix(name + "attention.output")}, slab_);
-    layer.ffn_in = Linear::Pack({weights.Matrix(name + "ffn.in")}, slab_);
-    layer.ffn_out = Linear::Pack({weights.Matrix(name + "ffn.out")}, slab_);
+    layer.qkv = (linear++)->Pack(slab_);
+    layer.output = (linear++)->Pack(slab_);
+    layer.ffn_in = (linear++)->Pack(slab_);
+    layer.ffn_out = (linear++)->Pack(slab_);
     layer.attention_norm = CopyNorm(weights, name + "attention.norm");
     layer.ffn_norm = CopyNorm(weights, name + "ffn.norm");
     layers_.push_back(layer);
   }
   if (spec_.head_kind != LIMBECK_HEAD_NONE) {
-    if (spec_.head_dense >= 0) head_dense_ = Linear::Pack({weights.Matrix("head.dense")}, slab_);
-    classifier_ = Linear::Pack({weights.Matrix("head.classifier")}, slab_);
+    if (spec_.head_dense >= 0) head_dense_ = (linear++)->Pack(slab_);
+    classifier_ = (linear++)->Pack(slab_);
   }
 }
 
@@ -161,19 +195,23 @@ void Model::CheckBatch(const int32_t* ids, const int32_t* type_ids, const int32_
   }
 }
 
+size_t Model::MostSpans(int64_t sequences, int64_t tokens) const {
+  // For each layer a span for each head of a sequence and at most a dozen for each panel and its barriers; a panel each
+  // to embed, of which every sequence may begin a new one.
+  const int64_t panels = tokens / kLanes + sequences + 1;
+  return static_cast<size_t>((spec_.layers + 1) * (sequences * spec_.heads + 16 * (panels + 1)));
+}
+
 void Model::Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences,
-                    int32_t output, float* out, int64_t out_size) {
+                    int32_t output, float* out, int64_t out_size, Profile* profile) {
   if (sequences < 0) throw Error("the number of sequences is negative");
   const int64_t tokens = sequences == 0 ? 0 : cu_seqlens[sequences];
   if (sequences > 0) CheckBatch(ids, type_ids, cu_seqlens, sequences);
   if (OutputSize(output, tokens, sequences) != out_size) throw Error("the output buffer has the wrong size");
   if (sequences == 0) return;
-  int64_t longest = 0;
-  for (int32_t b = 0; b < sequences; ++b) longest = std::max<int64_t>(longest, cu_seqlens[b + 1] - cu_seqlens[b]);
 
   const std::lock_guard<std::mutex> lock(mutex_);
-  workspace_.Plan(spec_, tokens, sequences, longest, pool_.threads());
-  ForwardPass pass(*this, {ids, type_ids, cu_seqlens, sequences, tokens}, output, out);
+  ForwardPass pass(*this, {ids, type_ids, cu_seqlens, sequences, tokens}, output, out, profile);
   pool_.Run([&pass](int thread) { pass.Run(thread); });
 }
 
@@ -184,10 +222,14 @@ std::string Model::Describe() {
                      ", \"precision\": " + text(spec_.precision == LIMBECK_INT8 ? "int8" : "fp32") + ", \"layers\": [";
   bool first = true;
   const auto row = [&](const std::string& name, const Linear& linear) {
-    const std::string kernel = linear.is_int8() ? kernels_.gemm_u8s8.name : kernels_.gemm_f32.name;
+    const Linear::Plan& plan = linear.plan();
+    const char* kernel = !plan.int8             ? kernels_.gemm_f32.name
+                         : plan.block_rows == 0 ? kernels_.gemm_u8s8.name
+                                                : kernels_.spmm_u8s8.name;
     json += (first ? "{\"name\": " : ", {\"name\": ") + text(name) + ", \"kernel\": " + text(kernel) +
-            ", \"shape\": [" + std::to_string(linear.rows()) + ", " + std::to_string(linear.cols()) +
-            "], \"packed_bytes\": " + std::to_string(linear.packed_bytes()) + "}";
+            ", \"shape\": [" + std::to_string(plan.rows) + ", " + std::to_string(plan.cols) +
+            "], \"pattern\": " + (plan.block_rows == 0 ? "null" : text(std::to_string(plan.block_rows) + "x4")) +
+            ", \"blocks\": " + std::to_string(plan.blocks) + ", \"packed_bytes\": " + std::to_string(plan.bytes) + "}";
     first = false;
   };
   for (size_t i = 0; i < layers_.size(); ++i) {
@@ -202,8 +244,10 @@ std::string Model::Describe() {
     row("head.classifier", classifier_);
   }
   const std::lock_guard<std::mutex> lock(mutex_);
-  json += "], \"attention\": " + text(kernels_.attention.name) + ", \"layer_norm\": " + text(kernels_.layer_norm.name) +
-          ", \"quantize\": " + text(kernels_.quantize.name) + ", \"weights_bytes\": " + std::to_string(slab_.size()) +
+  json += "], \"attention\": " +
+          text(spec_.precision == LIMBECK_INT8 ? kernels_.attention_s16.name : kernels_.attention.name) +
+          ", \"layer_norm\": " + text(kernels_.layer_norm.name) + ", \"quantize\": " + text(kernels_.quantize.name) +
+          ", \"weights_bytes\": " + std::to_string(slab_.size()) +
           ", \"arena_bytes\": " + std::to_string(workspace_.size_bytes()) + "}";
   return json;
 }

@@ -21,6 +21,8 @@
 
 namespace limbeck {
 
+class Profile;
+
 struct Norm {
   const float* gain = nullptr;
   const float* bias = nullptr;
@@ -50,9 +52,14 @@ class Model {
 
   const LimbeckModelSpec& spec() const { return spec_; }
 
-  // Throws Error on ids out of range, sequences too long, wrong sizes. Callers from several threads take turns.
+  int threads() const { return pool_.threads(); }
+  // Spans that one thread can come to in a pass over so many sequences and tokens.
+  size_t MostSpans(int64_t sequences, int64_t tokens) const;
+
+  // With `profile`, notes what every thread does. Throws Error on ids out of range, sequences too long, wrong sizes.
+  // Callers from several threads take turns.
   void Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences,
-               int32_t output, float* out, int64_t out_size);
+               int32_t output, float* out, int64_t out_size, Profile* profile = nullptr);
 
   std::string Describe();
 

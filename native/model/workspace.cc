@@ -1,7 +1,5 @@
 #include "model/workspace.h"
 
-#include <algorithm>
-
 namespace limbeck {
 namespace {
 
@@ -29,62 +27,67 @@ class Layout {
   size_t bytes_ = 0;
 };
 
-}  // namespace
-
-void Workspace::Plan(const LimbeckModelSpec& spec, int64_t tokens, int64_t sequences, int64_t longest, int threads) {
-  if (tokens <= tokens_ && sequences <= sequences_ && longest <= longest_) return;
-  tokens = std::max(tokens, tokens_);
-  sequences = std::max(sequences, sequences_);
-  longest = std::max(longest, longest_);
-
-  const bool int8 = spec.precision == LIMBECK_INT8;
-  const int64_t panels = RoundUp(tokens, kLanes) / kLanes;
-  const int64_t sequence_panels = RoundUp(sequences, kLanes) / kLanes;
-  const int64_t head_panels = spec.head_kind == LIMBECK_HEAD_TOKEN ? panels : sequence_panels;
-  hidden_rows = RoundUp(spec.hidden, kRowGroup);
-  qkv_rows = RoundUp(3 * int64_t{spec.hidden}, kRowGroup);
-  ffn_rows = RoundUp(spec.ffn, kRowGroup);
-  label_rows = RoundUp(spec.labels, kRowGroup);
-  blocks.resize(static_cast<size_t>(threads));
-  attention.resize(static_cast<size_t>(threads));
-
-  const auto place = [&](Layout& layout) {
-    layout.Place(positions, tokens);
-    layout.Place(first_tokens, sequences);
-    layout.Place(x, panels * hidden_rows * kLanes);
-    layout.Place(sum, panels * hidden_rows * kLanes);
-    layout.Place(qkv, panels * qkv_rows * kLanes);
-    layout.Place(context, panels * hidden_rows * kLanes);
-    layout.Place(low, panels * kLanes);
-    layout.Place(high, panels * kLanes);
-    layout.Place(first, sequence_panels * hidden_rows * kLanes);
-    if (int8) layout.Place(x_q, panels, spec.hidden);
-    for (BlockScratch& block : blocks) {
-      layout.Place(block.ffn, kBlockPanels * ffn_rows * kLanes);
-      if (!int8) continue;
-      layout.Place(block.context, kBlockPanels, spec.hidden);
-      layout.Place(block.ffn_q, kBlockPanels, spec.ffn);
-    }
-    for (float*& scratch : attention) {
-      layout.Place(scratch, AttentionScratch(longest, spec.hidden / spec.heads));
-    }
-    if (spec.head_kind != LIMBECK_HEAD_NONE) {
-      layout.Place(head, head_panels * hidden_rows * kLanes);
-      layout.Place(logits, head_panels * label_rows * kLanes);
-    }
-  };
+// Makes `slab` anew for what `place` lays out. What exists is given back first, so that growing never holds both.
+template <typename Place>
+void Renew(Slab& slab, Place place) {
   Layout sizes(nullptr);
   place(sizes);
-  // What exists is given back first, so that growing never holds both; if the new slab cannot be had, the workspace is
-  // empty and the next batch plans again.
-  tokens_ = sequences_ = longest_ = -1;
-  slab_ = Slab();
-  slab_ = Slab(sizes.bytes());
-  Layout pieces(&slab_);
+  slab = Slab();
+  slab = Slab(sizes.bytes());
+  Layout pieces(&slab);
   place(pieces);
+}
+
+}  // namespace
+
+void Area::Plan(const LimbeckModelSpec& spec, int64_t tokens, bool with_qkv, bool with_head) {
+  if (tokens <= tokens_) return;
+  const PanelRows rows(spec);
+  const int64_t panels = RoundUp(tokens, kLanes) / kLanes;
+  tokens_ = -1;  // if the slab cannot be had, the next batch plans again
+  Renew(slab_, [&](Layout& layout) {
+    layout.Place(positions, tokens);
+    layout.Place(x, panels * rows.hidden * kLanes);
+    layout.Place(sum, panels * rows.hidden * kLanes);
+    if (with_qkv) layout.Place(qkv, panels * rows.qkv * kLanes);
+    layout.Place(context, panels * rows.hidden * kLanes);
+    layout.Place(low, panels * kLanes);
+    layout.Place(high, panels * kLanes);
+    if (spec.precision == LIMBECK_INT8) layout.Place(x_q, panels, spec.hidden);
+    if (with_head) {
+      layout.Place(head, panels * rows.hidden * kLanes);
+      layout.Place(logits, panels * rows.labels * kLanes);
+    }
+  });
   tokens_ = tokens;
-  sequences_ = sequences;
+}
+
+void Scratch::Plan(const LimbeckModelSpec& spec, int64_t longest) {
+  if (longest <= longest_) return;
+  const PanelRows rows(spec);
+  longest_ = -1;
+  Renew(slab_, [&](Layout& layout) {
+    if (spec.precision == LIMBECK_INT8) {
+      layout.Place(ffn_staged, kBlockPanels * rows.ffn * kLanes);
+      layout.Place(ffn_low, kBlockPanels * kLanes);
+      layout.Place(ffn_high, kBlockPanels * kLanes);
+      layout.Place(context, kBlockPanels, spec.hidden);
+      layout.Place(ffn_q, kBlockPanels, spec.ffn);
+    } else {
+      layout.Place(ffn, kBlockPanels * rows.ffn * kLanes);
+    }
+    const int64_t width = spec.hidden / spec.heads;
+    layout.Place(attention, spec.precision == LIMBECK_INT8 ? AttentionS16Scratch(longest, width)
+                                                           : AttentionScratch(longest, width));
+  });
   longest_ = longest;
+}
+
+size_t Workspace::size_bytes() const {
+  size_t bytes = first.size_bytes();
+  for (const Area& area : areas) bytes += area.size_bytes();
+  for (const Scratch& each : scratch) bytes += each.size_bytes();
+  return bytes;
 }
 
 }  // namespace limbeck

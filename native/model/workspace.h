@@ -1,8 +1,7 @@
-// The memory of a forward pass: one slab, laid out anew only when a batch is larger than any before.
+// The memory of a forward pass: slabs that are laid out anew only when a batch is larger than any before.
 #ifndef LIMBECK_MODEL_WORKSPACE_H_
 #define LIMBECK_MODEL_WORKSPACE_H_
 
-#include <atomic>
 #include <cstdint>
 #include <vector>
 
@@ -16,44 +15,81 @@ namespace limbeck {
 // read from memory several times, few enough that the feed-forward block's intermediate stays near the core.
 constexpr int64_t kBlockPanels = 8;
 
-// Room for the feed-forward block of kBlockPanels panels. One per thread.
-struct BlockScratch {
-  float* ffn = nullptr;  // [kBlockPanels][F][16]
-  QuantizedPanels context;
-  QuantizedPanels ffn_q;
+// Feature rows of panels, rounded up to whole row groups.
+struct PanelRows {
+  explicit PanelRows(const LimbeckModelSpec& spec)
+      : hidden(RoundUp(spec.hidden, kRowGroup)),
+        qkv(RoundUp(3 * int64_t{spec.hidden}, kRowGroup)),
+        ffn(RoundUp(spec.ffn, kRowGroup)),
+        labels(RoundUp(spec.labels, kRowGroup)) {}
+  int64_t hidden;
+  int64_t qkv;
+  int64_t ffn;
+  int64_t labels;
 };
 
-class Workspace {
+// The activations of a run of tokens, P panels of them.
+class Area {
  public:
-  // Feature rows of panels, rounded up to whole row groups.
-  void Plan(const LimbeckModelSpec& spec, int64_t tokens, int64_t sequences, int64_t longest, int threads);
+  // Room for so many tokens; `qkv`: with queries, keys and values; `head`: with a head's outputs. What was there is
+  // lost.
+  void Plan(const LimbeckModelSpec& spec, int64_t tokens, bool qkv, bool head);
   size_t size_bytes() const { return slab_.size(); }
 
-  int64_t hidden_rows = 0;
-  int64_t qkv_rows = 0;
-  int64_t ffn_rows = 0;
-
-  int32_t* positions = nullptr;     // [T]
-  int32_t* first_tokens = nullptr;  // [B]
-  float* x = nullptr;               // [panels][hidden_rows][16], the residual stream
-  float* sum = nullptr;             // [panels][hidden_rows][16], before a layer norm
-  float* qkv = nullptr;             // [panels][qkv_rows][16]
-  float* context = nullptr;         // [panels][hidden_rows][16]
-  float* low = nullptr;             // [panels][16], range of x
+  int32_t* positions = nullptr;  // [tokens]
+  float* x = nullptr;            // [P][hidden][16], the residual stream
+  float* sum = nullptr;          // [P][hidden][16], before a layer norm
+  float* qkv = nullptr;          // [P][qkv][16]
+  float* context = nullptr;      // [P][hidden][16]
+  float* low = nullptr;          // [P][16], range of x
   float* high = nullptr;
-  float* first = nullptr;  // [sequence panels][hidden_rows][16], x of each sequence's first token
   QuantizedPanels x_q;
-  std::vector<BlockScratch> blocks;  // one per thread
-  std::vector<float*> attention;     // one per thread
-  float* head = nullptr;             // [panels or sequence panels][hidden_rows][16]
-  float* logits = nullptr;           // [panels or sequence panels][label_rows][16]
-  int64_t label_rows = 0;
+  float* head = nullptr;    // [P][hidden][16]
+  float* logits = nullptr;  // [P][labels][16]
 
  private:
   Slab slab_;
   int64_t tokens_ = -1;
-  int64_t sequences_ = -1;
+};
+
+// What one thread needs beside the activations.
+class Scratch {
+ public:
+  // `longest`: tokens of the longest sequence.
+  void Plan(const LimbeckModelSpec& spec, int64_t longest);
+  size_t size_bytes() const { return slab_.size(); }
+
+  // The feed-forward block's intermediate, kBlockPanels panels: floats, or half precision with its range.
+  float* ffn = nullptr;            // [kBlockPanels][ffn][16]
+  uint16_t* ffn_staged = nullptr;  // [kBlockPanels][ffn][16]
+  float* ffn_low = nullptr;        // [kBlockPanels][16]
+  float* ffn_high = nullptr;
+  QuantizedPanels context;
+  QuantizedPanels ffn_q;
+  float* attention = nullptr;
+
+ private:
+  Slab slab_;
   int64_t longest_ = -1;
+};
+
+// A run of whole sequences.
+struct Part {
+  int64_t sequence_begin;
+  int64_t sequence_end;
+  int64_t token_begin;
+  int64_t tokens;
+  int64_t panels() const { return RoundUp(tokens, kLanes) / kLanes; }
+};
+
+struct Workspace {
+  std::vector<Part> parts;
+  std::vector<int64_t> loads;    // tokens a thread, while parts are being cut
+  std::vector<Area> areas;       // one for each thread; the first alone for all tokens together
+  Area first;                    // each sequence's first token, where the answer needs no others
+  std::vector<Scratch> scratch;  // one for each thread
+
+  size_t size_bytes() const;
 };
 
 }  // namespace limbeck

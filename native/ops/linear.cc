@@ -1,5 +1,6 @@
 #include "ops/linear.h"
 
+#include <algorithm>
 #include <cassert>
 #include <limits>
 #include <string>
@@ -9,85 +10,190 @@
 namespace limbeck {
 namespace {
 
-// sum of u8 * s8 over the inputs must fit int32, whatever the values.
+// sum of u8 * s8 over the inputs must fit int32, whatever the values; it also keeps block numbers within 16 bits.
 constexpr int64_t kMaxInt8Inputs = std::numeric_limits<int32_t>::max() / (255 * 127);
+static_assert(kMaxInt8Inputs / kQuad < std::numeric_limits<uint16_t>::max());
 
-int64_t StackedRows(const std::vector<MatrixView>& stacked) {
-  int64_t rows = 0;
-  for (const MatrixView& matrix : stacked) rows += matrix.rows;
-  return rows;
+// Calls visit(row number in the stack, matrix, row number in the matrix).
+template <typename Visit>
+void EachRow(const std::vector<MatrixView>& stacked, Visit visit) {
+  int64_t row = 0;
+  for (const MatrixView& matrix : stacked) {
+    for (int64_t r = 0; r < matrix.rows; ++r, ++row) visit(row, matrix, r);
+  }
 }
 
 }  // namespace
 
-size_t Linear::PackedBytes(const std::vector<MatrixView>& stacked) {
-  const int64_t rows = RoundUp(StackedRows(stacked), kRowGroup);
-  const int64_t cols = stacked.front().cols;
-  if (stacked.front().s8 == nullptr) return Slab::Need<float>(rows * cols) + Slab::Need<float>(rows);
-  return Slab::Need<int8_t>(rows * RoundUp(cols, kQuad)) + 3 * Slab::Need<float>(rows);
+Linear::Plan Linear::MakePlan(const std::vector<MatrixView>& stacked, const SparseCosts& costs, bool staged) {
+  Plan plan;
+  for (const MatrixView& matrix : stacked) plan.rows += matrix.rows;
+  plan.cols = stacked.front().cols;
+  plan.int8 = stacked.front().s8 != nullptr;
+  const int64_t padded = RoundUp(plan.rows, kRowGroup);
+  if (!plan.int8) {
+    plan.bytes = Slab::Need<float>(padded * plan.cols) + Slab::Need<float>(padded);
+    return plan;
+  }
+  if (plan.cols > kMaxInt8Inputs) {
+    throw Error("an int8 layer with " + std::to_string(plan.cols) +
+                " inputs could overflow its 32-bit sums; the most is " + std::to_string(kMaxInt8Inputs));
+  }
+  plan.bytes = Slab::Need<float>(padded) + Slab::Need<float>(padded) + Slab::Need<int32_t>(padded);
+  BlockCounter counter(plan.cols);
+  EachRow(stacked, [&](int64_t, const MatrixView& matrix, int64_t r) { counter.Add(matrix.s8 + r * plan.cols); });
+  const BlockCounts counts = counter.Finish();
+  plan.block_rows = ChooseBlockHeight(counts, costs);
+  if (plan.block_rows == 0) {
+    plan.bytes += Slab::Need<int8_t>(padded * RoundUp(plan.cols, kQuad));
+    return plan;
+  }
+  const auto* height = std::find(std::begin(kBlockHeights), std::end(kBlockHeights), plan.block_rows);
+  // Sums wait in the output between slices, and staged outputs are no place for integers.
+  plan.slices = staged ? 1 : Slices(counts.quads, plan.block_rows);
+  plan.blocks = counts.kept[height - std::begin(kBlockHeights)];
+  plan.bytes += Slab::Need<int8_t>(plan.blocks * plan.block_rows * kQuad) + Slab::Need<uint16_t>(plan.blocks) +
+                Slab::Need<int32_t>(plan.slices * (padded / plan.block_rows + 1));
+  return plan;
 }
 
-Linear Linear::Pack(const std::vector<MatrixView>& stacked, Slab& slab) {
+Linear Linear::Pack(const std::vector<MatrixView>& stacked, const Plan& plan, Slab& slab) {
   Linear linear;
-  linear.rows_ = StackedRows(stacked);
-  linear.cols_ = stacked.front().cols;
-  linear.packed_bytes_ = PackedBytes(stacked);
-  const bool int8 = stacked.front().s8 != nullptr;
-  const int64_t padded = linear.padded_rows();
-  const int64_t cols = linear.cols_;
-  const int64_t quads = RoundUp(cols, kQuad) / kQuad;
-  if (int8 && cols > kMaxInt8Inputs) {
-    throw Error("an int8 layer with " + std::to_string(cols) + " inputs could overflow its 32-bit sums; the most is " +
-                std::to_string(kMaxInt8Inputs));
+  linear.plan_ = plan;
+  linear.bias_ = slab.Take<float>(linear.padded_rows());
+  EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) { linear.bias_[row] = matrix.bias[r]; });
+  if (!plan.int8) {
+    linear.PackFloats(stacked, slab);
+    return linear;
   }
-  linear.bias_ = slab.Take<float>(padded);
-  if (int8) {
-    linear.packed_s8_ = slab.Take<int8_t>(padded * quads * kQuad);
-    linear.row_scale_ = slab.Take<float>(padded);
-    linear.row_sum_ = slab.Take<int32_t>(padded);
+  linear.row_scale_ = slab.Take<float>(linear.padded_rows());
+  linear.row_sum_ = slab.Take<int32_t>(linear.padded_rows());
+  EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
+    assert(matrix.cols == plan.cols && matrix.s8 != nullptr);
+    int32_t sum = 0;
+    for (int64_t k = 0; k < plan.cols; ++k) sum += matrix.s8[r * plan.cols + k];
+    linear.row_sum_[row] = sum;
+    linear.row_scale_[row] = matrix.scale[r];
+  });
+  if (plan.block_rows == 0) {
+    linear.PackDense(stacked, slab);
   } else {
-    linear.packed_f32_ = slab.Take<float>(padded * cols);
+    linear.PackBlocks(stacked, slab);
   }
-  int64_t row = 0;
-  for (const MatrixView& matrix : stacked) {
-    assert(matrix.cols == cols && (matrix.s8 != nullptr) == int8);
-    for (int64_t r = 0; r < matrix.rows; ++r, ++row) {
-      const int64_t group = row / kRowGroup;
-      const int64_t lane = row % kRowGroup;
-      linear.bias_[row] = matrix.bias[r];
-      if (int8) {
-        int32_t sum = 0;
-        for (int64_t k = 0; k < cols; ++k) {
-          const int8_t weight = matrix.s8[r * cols + k];
-          sum += weight;
-          linear.packed_s8_[((group * quads + k / kQuad) * kRowGroup + lane) * kQuad + k % kQuad] = weight;
-        }
-        linear.row_scale_[row] = matrix.scale[r];
-        linear.row_sum_[row] = sum;
-      } else {
-        for (int64_t k = 0; k < cols; ++k) {
-          linear.packed_f32_[(group * cols + k) * kRowGroup + lane] = matrix.f32[r * cols + k];
+  return linear;
+}
+
+void Linear::PackFloats(const std::vector<MatrixView>& stacked, Slab& slab) {
+  packed_f32_ = slab.Take<float>(padded_rows() * cols());
+  EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
+    float* to = packed_f32_ + row / kRowGroup * cols() * kRowGroup + row % kRowGroup;
+    for (int64_t k = 0; k < cols(); ++k) to[k * kRowGroup] = matrix.f32[r * cols() + k];
+  });
+}
+
+void Linear::PackDense(const std::vector<MatrixView>& stacked, Slab& slab) {
+  const int64_t quads = RoundUp(cols(), kQuad) / kQuad;
+  packed_s8_ = slab.Take<int8_t>(padded_rows() * quads * kQuad);
+  EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
+    int8_t* to = packed_s8_ + (row / kRowGroup * quads * kRowGroup + row % kRowGroup) * kQuad;
+    const int8_t* from = matrix.s8 + r * cols();
+    for (int64_t k = 0; k < cols(); ++k) to[k / kQuad * kRowGroup * kQuad + k % kQuad] = from[k];
+  });
+}
+
+void Linear::PackBlocks(const std::vector<MatrixView>& stacked, Slab& slab) {
+  const int64_t height = plan_.block_rows;
+  const int64_t quads = RoundUp(cols(), kQuad) / kQuad;
+  const int64_t block_rows = padded_rows() / height;
+  packed_s8_ = slab.Take<int8_t>(plan_.blocks * height * kQuad);
+  block_quad_ = slab.Take<uint16_t>(plan_.blocks);
+  block_start_ = slab.Take<int32_t>(plan_.slices * (block_rows + 1));
+  std::vector<const int8_t*> rows(static_cast<size_t>(padded_rows()), nullptr);
+  EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
+    rows[static_cast<size_t>(row)] = matrix.s8 + r * cols();
+  });
+  int64_t block = 0;
+  int32_t* start = block_start_;
+  for (int64_t slice = 0; slice < plan_.slices; ++slice) {
+    const int64_t quad_end = quads * (slice + 1) / plan_.slices;
+    for (int64_t block_row = 0; block_row < block_rows; ++block_row) {
+      *start++ = static_cast<int32_t>(block);
+      for (int64_t quad = quads * slice / plan_.slices; quad < quad_end; ++quad) {
+        if (PackBlock(rows.data() + block_row * height, quad, packed_s8_ + block * height * kQuad)) {
+          block_quad_[block++] = static_cast<uint16_t>(quad);
         }
       }
     }
+    *start++ = static_cast<int32_t>(block);
   }
-  return linear;
+  assert(block == plan_.blocks);
+}
+
+bool Linear::PackBlock(const int8_t* const* rows, int64_t quad, int8_t* to) const {
+  const int64_t width = std::min<int64_t>(kQuad, cols() - quad * kQuad);
+  bool kept = false;
+  for (int64_t r = 0; r < plan_.block_rows; ++r) {
+    for (int64_t k = 0; k < width && rows[r] != nullptr; ++k) kept |= rows[r][quad * kQuad + k] != 0;
+  }
+  if (!kept) return false;
+  for (int64_t r = 0; r < plan_.block_rows; ++r) {
+    for (int64_t k = 0; k < width && rows[r] != nullptr; ++k) to[r * kQuad + k] = rows[r][quad * kQuad + k];
+  }
+  return true;
+}
+
+int64_t Linear::operations_per_panel() const {
+  const int64_t products = plan_.block_rows == 0 ? rows() * cols() : plan_.blocks * plan_.block_rows * kQuad;
+  return 2 * products * kLanes;
+}
+
+int64_t Linear::SplitGroups(int64_t parts, int64_t part) const {
+  if (plan_.block_rows == 0) return groups() * part / parts;
+  // By blocks, plus one a row of blocks for what its sums cost.
+  const int64_t rows_a_group = kRowGroup / plan_.block_rows;
+  const auto work = [&](int64_t group) {
+    int64_t sum = group * rows_a_group;
+    for (int64_t slice = 0; slice < plan_.slices; ++slice) {
+      const int32_t* start = block_start_ + slice * (groups() * rows_a_group + 1);
+      sum += start[group * rows_a_group] - start[0];
+    }
+    return sum;
+  };
+  const int64_t wanted = work(groups()) * part / parts;
+  int64_t low = 0;
+  int64_t high = groups();
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (work(middle) < wanted) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
 }
 
 void Linear::RunF32(const Kernels& kernels, const float* input, int64_t input_rows, const float* residual,
                     int64_t residual_rows, float* out, int64_t out_rows, Activation activation,
                     const Range& range) const {
-  const GemmF32Args args = {input, packed_f32_, bias_,         residual, out,
-                            cols_, input_rows,  residual_rows, out_rows, activation};
+  const GemmF32Args args = {input,  packed_f32_, bias_,         residual, out,
+                            cols(), input_rows,  residual_rows, out_rows, activation};
   kernels.gemm_f32.run(args, range.group_begin, range.group_end, range.panel_begin, range.panel_end);
 }
 
-void Linear::RunInt8(const Kernels& kernels, const QuantizedPanels& input, const float* residual, int64_t residual_rows,
-                     float* out, int64_t out_rows, Activation activation, const Range& range) const {
-  const GemmU8S8Args args = {input.q,       input.scale, input.zero, packed_s8_, row_sum_,
-                             row_scale_,    bias_,       residual,   out,        RoundUp(cols_, kQuad) / kQuad,
-                             residual_rows, out_rows,    activation};
-  kernels.gemm_u8s8.run(args, range.group_begin, range.group_end, range.panel_begin, range.panel_end);
+void Linear::RunInt8(const Kernels& kernels, const QuantizedPanels& input, const Target& target,
+                     const Range& range) const {
+  const Int8Output output = {input.scale, input.zero,      row_sum_,      row_scale_, bias_,       target.rows,
+                             target.out,  target.residual, target.staged, target.low, target.high, target.activation};
+  const int64_t quads = RoundUp(cols(), kQuad) / kQuad;
+  if (plan_.block_rows == 0) {
+    kernels.gemm_u8s8.run({input.q, packed_s8_, quads, output}, range.group_begin, range.group_end, range.panel_begin,
+                          range.panel_end);
+    return;
+  }
+  kernels.spmm_u8s8.run({input.q, block_start_, block_quad_, packed_s8_, quads, plan_.slices, plan_.block_rows,
+                         padded_rows() / plan_.block_rows, output},
+                        range.group_begin, range.group_end, range.panel_begin, range.panel_end);
 }
 
 }  // namespace limbeck

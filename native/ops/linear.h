@@ -1,7 +1,8 @@
 // A linear layer: weights packed for the kernels, and panels in, panels out.
 //
 // In: named float or int8 weights, possibly several matrices stacked (query, key, value). Out: Linear, which a layer
-// calls for any range of row groups and panels. Neighbours: kernels/gemm_* compute, model/ decides the ranges.
+// calls for any range of row groups and panels. Neighbours: kernels/gemm_* and spmm_* compute, model/ decides the
+// ranges.
 #ifndef LIMBECK_OPS_LINEAR_H_
 #define LIMBECK_OPS_LINEAR_H_
 
@@ -10,6 +11,7 @@
 
 #include "base/slab.h"
 #include "kernels/kernels.h"
+#include "ops/block_sparse.h"
 
 namespace limbeck {
 
@@ -32,19 +34,30 @@ struct QuantizedPanels {
 
 class Linear {
  public:
-  // Bytes of slab that Pack takes for these matrices.
-  static size_t PackedBytes(const std::vector<MatrixView>& stacked);
+  // How a stack of matrices (equal cols, all f32 or all s8) will be packed, and the bytes of slab that it takes.
+  struct Plan {
+    int64_t rows = 0;
+    int64_t cols = 0;
+    bool int8 = false;
+    int block_rows = 0;  // 0: dense
+    int64_t blocks = 0;
+    int64_t slices = 1;  // of the inputs, for the sparse kernel
+    size_t bytes = 0;
+  };
+  // `staged`: the outputs will be. Throws Error where sums could overflow int32.
+  static Plan MakePlan(const std::vector<MatrixView>& stacked, const SparseCosts& costs, bool staged = false);
+  static Linear Pack(const std::vector<MatrixView>& stacked, const Plan& plan, Slab& slab);
 
-  // Stacks the matrices (equal cols, all f32 or all s8) and packs them. Throws Error where sums could overflow int32.
-  static Linear Pack(const std::vector<MatrixView>& stacked, Slab& slab);
-
-  int64_t rows() const { return rows_; }
-  int64_t cols() const { return cols_; }
-  int64_t groups() const { return RoundUp(rows_, kRowGroup) / kRowGroup; }
+  int64_t rows() const { return plan_.rows; }
+  int64_t cols() const { return plan_.cols; }
+  int64_t groups() const { return RoundUp(rows(), kRowGroup) / kRowGroup; }
   // Feature rows of an output panel: rows(), rounded up to whole groups.
   int64_t padded_rows() const { return groups() * kRowGroup; }
-  bool is_int8() const { return packed_s8_ != nullptr; }
-  size_t packed_bytes() const { return packed_bytes_; }
+  const Plan& plan() const { return plan_; }
+  // Multiplications and additions for one panel of tokens: those of the stored blocks.
+  int64_t operations_per_panel() const;
+  // First row group of `part` when the work is split evenly into `parts`.
+  int64_t SplitGroups(int64_t parts, int64_t part) const;
 
   struct Range {
     int64_t group_begin;
@@ -53,21 +66,38 @@ class Linear {
     int64_t panel_end;
   };
 
+  // Where an int8 layer's outputs go: as floats, with a residual or without, or activated and in half precision, with
+  // their range, for the quantiser.
+  struct Target {
+    int64_t rows;                     // feature rows of a panel of every buffer here
+    float* out = nullptr;             // [panels][rows][16]
+    const float* residual = nullptr;  // [panels][rows][16]; must not be `out`
+    uint16_t* staged = nullptr;       // [panels][rows][16], where out is null
+    float* low = nullptr;             // [panels][16]
+    float* high = nullptr;
+    Activation activation = Activation::kIdentity;
+  };
+
   // out[:, rows] for the panels in range. `input` panels have input_rows feature rows; residual may be null.
   void RunF32(const Kernels& kernels, const float* input, int64_t input_rows, const float* residual,
               int64_t residual_rows, float* out, int64_t out_rows, Activation activation, const Range& range) const;
-  void RunInt8(const Kernels& kernels, const QuantizedPanels& input, const float* residual, int64_t residual_rows,
-               float* out, int64_t out_rows, Activation activation, const Range& range) const;
+  void RunInt8(const Kernels& kernels, const QuantizedPanels& input, const Target& target, const Range& range) const;
 
  private:
-  int64_t rows_ = 0;
-  int64_t cols_ = 0;
-  size_t packed_bytes_ = 0;
-  float* packed_f32_ = nullptr;  // [groups][cols][8]
-  int8_t* packed_s8_ = nullptr;  // [groups][quads][8][4]
-  float* bias_ = nullptr;        // [groups * 8]
-  float* row_scale_ = nullptr;   // [groups * 8]
-  int32_t* row_sum_ = nullptr;   // [groups * 8]
+  void PackFloats(const std::vector<MatrixView>& stacked, Slab& slab);
+  void PackDense(const std::vector<MatrixView>& stacked, Slab& slab);
+  void PackBlocks(const std::vector<MatrixView>& stacked, Slab& slab);
+  // Copies a block of block_rows rows (null: beyond the last) unless all of it is zero; whether it did.
+  bool PackBlock(const int8_t* const* rows, int64_t quad, int8_t* to) const;
+
+  Plan plan_;
+  float* packed_f32_ = nullptr;     // [groups][cols][8]
+  int8_t* packed_s8_ = nullptr;     // dense: [groups][quads][8][4]; blocks: [blocks][block_rows][4]
+  int32_t* block_start_ = nullptr;  // [slices][groups * 8 / block_rows + 1]
+  uint16_t* block_quad_ = nullptr;  // [blocks]
+  float* bias_ = nullptr;           // [groups * 8]
+  float* row_scale_ = nullptr;      // [groups * 8]
+  int32_t* row_sum_ = nullptr;      // [groups * 8]
 };
 
 }  // namespace limbeck

@@ -107,8 +107,8 @@ struct Weights {
   }
 
   LimbeckModelSpec spec = {
-      LIMBECK_ABI_VERSION, LIMBECK_FP32, 1, 6,     2, 10, 5, 40, 0, LIMBECK_GELU, LIMBECK_ABSOLUTE, 0,
-      LIMBECK_HEAD_NONE,   -1,           0, 1e-12f};
+      LIMBECK_ABI_VERSION, LIMBECK_FP32, 1, 6,      2, 10, 5, 40, 0, LIMBECK_GELU, LIMBECK_ABSOLUTE, 0,
+      LIMBECK_HEAD_NONE,   -1,           0, 1e-12f, {}};
   limbeck::test::Random random{7};
   std::vector<std::string> names;
   std::vector<std::vector<int64_t>> shapes;

@@ -24,8 +24,8 @@ struct Named {
 class TinyModel {
  public:
   explicit TinyModel(int32_t precision) {
-    spec = {LIMBECK_ABI_VERSION,   precision,    2, 24,    3, 40, 50, 70, 2, LIMBECK_GELU, LIMBECK_ABSOLUTE, 0,
-            LIMBECK_HEAD_SEQUENCE, LIMBECK_TANH, 3, 1e-12f};
+    spec = {LIMBECK_ABI_VERSION,   precision,    2, 24,     3, 40, 50, 70, 2, LIMBECK_GELU, LIMBECK_ABSOLUTE, 0,
+            LIMBECK_HEAD_SEQUENCE, LIMBECK_TANH, 3, 1e-12f, {}};
     Embedding("embeddings.word", spec.vocab);
     Float("embeddings.position", {spec.positions, spec.hidden}, -0.5, 0.5);
     Float("embeddings.type", {spec.types, spec.hidden}, -0.5, 0.5);

@@ -14,31 +14,30 @@
 
 namespace limbeck::test {
 
-// The kernels of `table` that this CPU can run. With LIMBECK_ISA set, only that one's; the program then ends with 77,
-// which ctest counts as skipped, where the CPU lacks it.
+// The kernels of the list that this CPU can run. With LIMBECK_ISA set, only the one that a model would run then; the
+// program ends with 77, which ctest counts as skipped, where the CPU lacks it.
 template <typename Function>
-std::vector<Kernel<Function>> Runnable(const Kernel<Function>* table) {
-  const char* forced = std::getenv("LIMBECK_ISA");
-  std::vector<Isa> available = AvailableIsas();
-  if (forced != nullptr) {
+std::vector<Kernel<Function>> Runnable(const KernelList<Function>& list) {
+  std::vector<Kernel<Function>> found;
+  if (const char* forced = std::getenv("LIMBECK_ISA")) {
     try {
-      available = {ChooseIsa(forced)};
+      found.push_back(list.Best(ChooseIsa(forced)));
     } catch (const Error& error) {
       std::printf("skipped: %s\n", error.what());
       std::exit(77);
     }
+    return found;
   }
-  std::vector<Kernel<Function>> found;
-  for (int i = 0; i < KernelTable::isas; ++i) {
-    if (std::find(available.begin(), available.end(), table[i].isa) != available.end()) found.push_back(table[i]);
+  const std::vector<Isa> available = AvailableIsas();
+  for (const Kernel<Function>& kernel : list) {
+    if (std::find(available.begin(), available.end(), kernel.isa) != available.end()) found.push_back(kernel);
   }
-  CHECK_THAT(!found.empty(), "no kernel to test");
   return found;
 }
 
 template <typename Function>
-Function Reference(const Kernel<Function>* table) {
-  const Kernel<Function>& last = table[KernelTable::isas - 1];
+Function Reference(const KernelList<Function>& list) {
+  const Kernel<Function>& last = list.first[list.count - 1];
   CHECK_THAT(last.isa == Isa::kReference, "%s is listed last but is no reference", last.name);
   return last.run;
 }

@@ -50,6 +50,25 @@ int main() {
   CHECK_THAT(ScalarActivate(Activation::kRelu, -1.0f) == 0.0f && ScalarActivate(Activation::kRelu, 2.0f) == 2.0f,
              "relu");
   CHECK_THAT(ScalarActivate(Activation::kIdentity, -3.5f) == -3.5f, "identity");
+
+  const auto coarse = [](Activation activation) {
+    return [activation](float x) { return limbeck::ScalarActivateCoarse(activation, x); };
+  };
+  const double coarse_error = LargestError(-8, 8, 1, coarse(Activation::kGelu), Gelu);
+  CHECK_THAT(coarse_error < 6e-6, "coarse gelu is off by %g", coarse_error);
+  const double coarse_tanh_error = LargestError(-8, 8, 1, coarse(Activation::kGeluTanh), GeluTanh);
+  CHECK_THAT(coarse_tanh_error < 6e-6, "coarse gelu, tanh form, is off by %g", coarse_tanh_error);
+  CHECK_THAT(limbeck::ScalarActivateCoarse(Activation::kGelu, 0.0f) == 0.0f, "coarse gelu of 0 is not 0");
+  CHECK_THAT(std::fabs(limbeck::ScalarActivateCoarse(Activation::kGelu, 1e30f) - 1e30f) < 1e24f, "far above");
+  CHECK_THAT(std::fabs(limbeck::ScalarActivateCoarse(Activation::kGelu, -1e30f)) < 2e-6f, "far below");
+
+  for (uint32_t half = 0; half < 0x7c00; ++half) {
+    const float value = limbeck::ScalarFromHalf(static_cast<uint16_t>(half));
+    CHECK_THAT(limbeck::ScalarToHalf(value) == half && limbeck::ScalarToHalf(-value) == (half | 0x8000u),
+               "half precision %x does not come back", half);
+  }
+  CHECK_THAT(limbeck::ScalarToHalf(1.0f + 1.0f / 2048) == 0x3c00 && limbeck::ScalarToHalf(1.0f + 3.0f / 2048) == 0x3c02,
+             "ties do not go to even");
   std::puts("math: ok");
   return 0;
 }

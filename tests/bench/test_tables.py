@@ -212,3 +212,32 @@ def test_mixed_table_holds_speeds_against_uniform_length(tmp_path: Path) -> None
     )
     with pytest.raises(InputError, match="make bench-engine"):
         tables.fill("<!-- rows:peers -->\n<!-- /rows -->\n", tmp_path)
+
+
+def test_the_table_of_kernels() -> None:
+    rows = [
+        measure.Row(
+            run="a",
+            benchmark="kernels",
+            subject=subject,
+            workload={"rows": 768, "cols": cols, "tokens": 128},
+            unit="GOP/s",
+            value=value,
+            low=value,
+            high=value,
+            repeats=1,
+            isa="avx2",
+            extra=extra,
+        )
+        for subject, cols, value, extra in (
+            ("int8 dense", 768, 900.0, {"peak_gops": 1000.0}),
+            ("int8 dense", 3072, 950.0, {"peak_gops": 1000.0}),
+            ("int8 4x4", 768, 800.0, {"peak_gops": 1000.0}),
+            ("fp32 dense", 768, 5.0, {}),
+        )
+    ]
+    table = tables.kernels(rows)
+    assert "| instruction set, kernel | peak, GOP/s | 768 x 768 | 768 x 3072 |" in table
+    assert "| avx2, int8 dense | 1000 | 900 (90%) | 950 (95%) |" in table
+    assert "| avx2, int8 4x4 | 1000 | 800 (80%) | – |" in table
+    assert "| avx2, fp32 dense | – | 5 | – |" in table

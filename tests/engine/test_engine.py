@@ -16,7 +16,7 @@ import pytest
 import models
 from limbeck import artifact, huggingface
 from limbeck.batch import PackedBatch, pack
-from limbeck.engine import Engine, quantize_weights, reference
+from limbeck.engine import Engine, SparseCosts, isas, quantize_weights, reference
 from limbeck.errors import EngineError, InputError, ModelError
 from limbeck.huggingface import HuggingFaceModel
 from limbeck.tensors import Tensor
@@ -270,26 +270,51 @@ def test_a_forked_process_answers_alike(model: HuggingFaceModel) -> None:
     assert np.array_equal(engine.forward(batch), expected)
 
 
-def test_block_sparse_weights_run_dense_and_say_so(model: HuggingFaceModel) -> None:
+@pytest.mark.parametrize("isa", isas())
+@pytest.mark.parametrize("block", [(1, 4), (2, 4), (4, 4), (8, 4), (4, 1)])
+def test_sparse_kernels_give_the_dense_bits(
+    model: HuggingFaceModel, block: tuple[int, int], isa: str
+) -> None:
+    """Dense and block-sparse int8 are the same sums, so one decimal of difference is a bug."""
     weights = dict(model.weights)
     name = "layers.1.ffn.in.weight"
     dense = weights[name].values.copy()
-    keep = np.random.default_rng(0).random((dense.shape[0] // 4, dense.shape[1] // 4)) < 0.25
-    dense *= np.kron(keep, np.ones((4, 4), np.float32))
+    grid = (dense.shape[0] // block[0], dense.shape[1] // block[1])
+    keep = np.random.default_rng(0).random(grid) < 0.1
+    keep[:3] = False  # rows without a block
+    dense *= np.kron(keep, np.ones(block, np.float32))
     weights[name] = Tensor(shape=dense.shape, values=dense)
     batch = pack(models.random_ids("bert", [7, 30]))
-    for precision in ("fp32", "int8"):
-        plain = Engine(model.spec, weights, precision=precision, threads=1)  # type: ignore[arg-type]
-        encoded = weights | {name: artifact.encode_blocks(weights[name], (4, 4))}
-        sparse = Engine(model.spec, encoded, precision=precision, threads=1)  # type: ignore[arg-type]
-        assert np.array_equal(plain.forward(batch), sparse.forward(batch))
-        layers = {layer["name"]: layer for layer in sparse.describe()["layers"]}
-        layer = layers["layers.1.ffn.in"]
-        assert layer["block"] == [4, 4]
-        assert layer["sparsity"] == pytest.approx(1 - keep.mean())
-        assert layer["note"] == "runs dense: no sparse kernel in this version"
-        assert layer["stored_bytes"] < 0.5 * dense.nbytes
-        assert layers["layers.0.ffn.in"]["block"] is None
+    encoded = weights | {name: artifact.encode_blocks(weights[name], block)}
+    sparse = Engine(model.spec, encoded, precision="int8", threads=2, isa=isa)
+    wanted = reference.forward(model.spec, weights, batch, "int8")
+    np.testing.assert_allclose(sparse.forward(batch), wanted, atol=0.05)
+    layer = {layer["name"]: layer for layer in sparse.describe()["layers"]}["layers.1.ffn.in"]
+    assert layer["block"] == list(block)
+    assert layer["sparsity"] == pytest.approx(1 - keep.mean())
+    assert layer["pattern"] is not None
+    assert layer["kernel"].startswith("spmm_u8s8_s32")
+    assert layer["note"] is None
+    assert layer["stored_bytes"] < 0.5 * dense.nbytes
+    never = SparseCosts(dense=1.0, blocks=(99.0, 99.0, 99.0, 99.0), row_of_blocks=99.0)
+    plain = Engine(model.spec, weights, precision="int8", threads=1, isa=isa, costs=never)
+    assert {layer["pattern"] for layer in plain.describe()["layers"]} == {None}
+    assert np.array_equal(plain.forward(batch), sparse.forward(batch))
+
+
+def test_sparse_layers_that_run_dense_say_so(model: HuggingFaceModel) -> None:
+    weights = dict(model.weights)
+    name = "layers.1.ffn.in.weight"
+    dense = weights[name].values.copy()
+    dense[:4, :4] = 0
+    encoded = weights | {
+        name: artifact.encode_blocks(Tensor(shape=dense.shape, values=dense), (4, 4))
+    }
+    for precision, why in (("fp32", "kernels are int8"), ("int8", "would not be faster")):
+        engine = Engine(model.spec, encoded, precision=precision, threads=1)  # type: ignore[arg-type]
+        layers = {layer["name"]: layer for layer in engine.describe()["layers"]}
+        assert layers["layers.1.ffn.in"]["pattern"] is None
+        assert why in layers["layers.1.ffn.in"]["note"]
         assert layers["layers.0.ffn.in"]["note"] is None
 
 

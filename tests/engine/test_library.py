@@ -61,32 +61,6 @@ def test_another_interface_version(fresh: None, monkeypatch: pytest.MonkeyPatch)
         library.load()
 
 
-def test_the_declarations_fit_the_header() -> None:
-    """Fields, enumerators and functions of limbeck.h, where the sources are at hand."""
-    header = Path(__file__).resolve().parents[2] / "native" / "bind" / "limbeck.h"
-    text = header.read_text()
-    body = text.partition("typedef struct LimbeckModelSpec {")[2].partition("}")[0]
-    declared = [line.split(";")[0].split() for line in body.splitlines() if ";" in line]
-    types = {"int32_t": "c_int", "float": "c_float"}
-    assert [(name, types[kind]) for kind, name in declared] == [
-        (name, kind.__name__) for name, kind in library.ModelSpecStruct._fields_
-    ]
-    assert f"#define LIMBECK_ABI_VERSION {library.ABI_VERSION}\n" in text
-    for table, prefix in (
-        (library.ACTIVATIONS, "LIMBECK_"),
-        (library.POSITION_MODES, "LIMBECK_"),
-        (library.PRECISIONS, "LIMBECK_"),
-        (
-            {"logits": 0, "hidden": 1, "pooled_mean": 2, "pooled_cls": 3, "pooled_max": 4},
-            "LIMBECK_",
-        ),
-    ):
-        for name, value in table.items():
-            assert f"{prefix}{name.upper()} = {value}" in text, name
-    for name in ("model_create", "model_destroy", "model_forward", "model_describe", "isas"):
-        assert f"limbeck_{name}(" in text
-
-
 def test_isas_end_with_the_reference() -> None:
     assert isas()[-1] == "reference"
     assert len(set(isas())) == len(isas())
@@ -117,8 +91,10 @@ def test_the_forced_isa_is_the_one_that_runs(
     engine = Engine(model.spec, model.weights, precision="int8", threads=1)
     found = engine.describe()
     assert engine.isa == found["isa"] == isa
+    # 256-bit VNNI adds nothing to float kernels
+    floats = "avx2" if isa == "avxvnni" else isa
     for kernel in [layer["kernel"] for layer in found["layers"]] + [found["attention"]]:
-        assert kernel.endswith(f"_{isa}"), kernel
+        assert kernel.endswith(f"_{floats if '_f32_' in kernel else isa}"), kernel
 
 
 def test_the_argument_beats_the_environment(

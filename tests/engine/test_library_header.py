@@ -15,6 +15,7 @@ SCALARS = {
     "int32_t": ctypes.c_int32,
     "int64_t": ctypes.c_int64,
     "float": ctypes.c_float,
+    "double": ctypes.c_double,
     "void": None,
     "char*": ctypes.c_char_p,
 }
@@ -66,7 +67,11 @@ def test_every_function_is_declared_as_the_header_has_it(header: str) -> None:
 
 @pytest.mark.parametrize(
     ("structure", "declared"),
-    [("LimbeckModelSpec", library.ModelSpecStruct), ("LimbeckTensor", library.TensorStruct)],
+    [
+        ("LimbeckModelSpec", library.ModelSpecStruct),
+        ("LimbeckTensor", library.TensorStruct),
+        ("LimbeckSpan", library.SpanStruct),
+    ],
 )
 def test_structures_have_the_header_s_fields_in_order(
     header: str, structure: str, declared: type[ctypes.Structure]
@@ -79,7 +84,8 @@ def test_structures_have_the_header_s_fields_in_order(
     for field, (name, declared_type, *_) in zip(fields, declared._fields_, strict=True):
         if "[" in field:
             length = int(field[field.index("[") + 1 : -1])
-            assert ctypes.sizeof(declared_type) == length * ctypes.sizeof(ctypes.c_int64), name
+            element = SCALARS[field.split()[0]]
+            assert ctypes.sizeof(declared_type) == length * ctypes.sizeof(element), name  # type: ignore[arg-type]
         elif "*" in field:
             assert ctypes.sizeof(declared_type) == ctypes.sizeof(ctypes.c_void_p), name
         else:
@@ -93,6 +99,7 @@ def test_constants_are_the_header_s(header: str) -> None:
     constants = {k: int(v) for k, v in re.findall(r"(LIMBECK_[A-Z0-9_]+) = (\d+)", header)}
     python = {
         "LIMBECK_": library.ACTIVATIONS | library.POSITION_MODES | library.PRECISIONS,
+        "LIMBECK_OP_": library.OPS,
         "LIMBECK_HEAD_": {k or "none": v for k, v in library.HEAD_KINDS.items()},
     }
     expected = {

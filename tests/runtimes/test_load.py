@@ -192,7 +192,8 @@ def test_block_sparse_directories_are_recognised(
             if layer["name"].startswith("layers."):
                 assert layer["block"] == list(block)
                 assert 0.7 < layer["sparsity"] < 0.9
-                assert layer["note"] == "runs dense: no sparse kernel in this version"
+                assert (layer["pattern"] is None) == (precision == "fp32")
+                assert bool(layer["note"]) == (precision == "fp32")
             else:
                 assert layer["block"] is None
     # The same through an artifact, which keeps the blocks and takes less room.

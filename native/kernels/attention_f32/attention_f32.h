@@ -23,14 +23,14 @@ struct AttentionArgs {
   int64_t value_row;
   int64_t head_width;
   float scale;          // 1 / sqrt(head width)
-  int64_t first_token;  // the sequence: tokens first_token .. first_token + length - 1 of the batch
+  int64_t first_token;  // the sequence: tokens first_token .. first_token + length - 1 of `in`
   int64_t length;
   int64_t queries;  // its first `queries` tokens ask
   float* out;       // [panels][out_rows][16]
   int64_t out_rows;
   int64_t out_row;    // first feature row of this head in out
   int64_t out_token;  // where the first query's answer goes
-  float* scratch;     // AttentionScratch(length, head_width) floats, 64-byte aligned
+  float* scratch;     // AttentionScratch (AttentionS16Scratch) floats, 64-byte aligned
 };
 
 static inline int64_t AttentionScratch(int64_t length, int64_t head_width) {

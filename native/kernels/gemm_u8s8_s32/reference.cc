@@ -1,5 +1,5 @@
-#include "base/math_scalar.h"
 #include "kernels/gemm_u8s8_s32/gemm_u8s8_s32.h"
+#include "kernels/int8_output_scalar.h"
 
 namespace limbeck {
 
@@ -17,11 +17,7 @@ void gemm_u8s8_s32_reference(const GemmU8S8Args& args, int64_t group_begin, int6
           sum += static_cast<int32_t>(a[quad * kLanes * kQuad + k]) * w[quad * kRowGroup * kQuad + k];
         }
       }
-      const int32_t centred = sum - args.zero[token] * args.row_sum[row];
-      const float scale = args.scale[token] * args.row_scale[row];
-      float y = ScalarActivate(args.activation, std::fma(static_cast<float>(centred), scale, args.bias[row]));
-      if (args.residual != nullptr) y = y + args.residual[(panel * args.residual_rows + row) * kLanes + lane];
-      args.out[(panel * args.out_rows + row) * kLanes + lane] = y;
+      FinishScalar(args.output, row, token, sum);
     }
   }
 }

@@ -1,4 +1,5 @@
-// One float panel -> u8 quads with a scale and a zero point per token: x = scale * (q - zero).
+// One panel, of floats or of half-precision numbers -> u8 quads with a scale and a zero point per token: x = scale * (q
+// - zero).
 //
 //   inverse = 255 / (high - low), scale = (high - low) * (1 / 255), zero = clamp(round(-low * inverse), 0, 255)
 //   q = clamp(round(x * inverse) + zero, 0, 255)
@@ -17,13 +18,14 @@ namespace limbeck {
 static constexpr float kFlatRange = 1e-30f;
 
 struct QuantizeArgs {
-  const float* x;     // [rows][16]
+  const float* x;     // [rows][16]; null: x is half precision, and its range must be given
   const float* low;   // [16] the range, taken as given; both null: find it first
   const float* high;  // [16]
   uint8_t* q;         // [(rows + 3) / 4][16][4]; inputs beyond `rows` become 0
   float* scale;       // [16]
   int32_t* zero;      // [16]
   int64_t rows;
+  const uint16_t* half = nullptr;  // [rows][16], where x is null
 };
 
 using QuantizeFn = void (*)(const QuantizeArgs& args);

@@ -21,7 +21,10 @@ void quantize_f32_u8_reference(const QuantizeArgs& args) {
     args.zero[lane] = zero;
     for (int64_t row = 0; row < RoundUp(args.rows, kQuad); ++row) {
       int32_t q = 0;
-      if (row < args.rows) q = ScalarToInt(args.x[row * kLanes + lane] * inverse) + zero;
+      if (row < args.rows) {
+        const int64_t at = row * kLanes + lane;
+        q = ScalarToInt((args.x != nullptr ? args.x[at] : ScalarFromHalf(args.half[at])) * inverse) + zero;
+      }
       q = q < 0 ? 0 : (q > 255 ? 255 : q);
       args.q[((row / kQuad) * kLanes + lane) * kQuad + row % kQuad] = static_cast<uint8_t>(q);
     }

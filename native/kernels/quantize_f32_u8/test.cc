@@ -3,6 +3,7 @@
 #include <iterator>
 #include <limits>
 
+#include "base/math_scalar.h"
 #include "tests/check.h"
 #include "tests/kernel_cases.h"
 
@@ -45,10 +46,44 @@ void TestBeyondFloat() {
   }
 }
 
+// Half-precision input is the same numbers in another format: the same bytes as from the floats that it stands for.
+void TestHalf() {
+  test::Random random(6);
+  for (int64_t rows = 0; rows <= 19; ++rows) {
+    Buffer<float> x(rows * kLanes, 1);
+    x.FillUniform(random, -3.0, rows % 3 == 0 ? 60000.0 : 0.01);
+    Buffer<uint16_t> half(rows * kLanes, 1);
+    Buffer<float> low(kLanes, 1);
+    Buffer<float> high(kLanes, 1);
+    for (int64_t i = 0; i < x.size(); ++i) {
+      half[i] = ScalarToHalf(x[i]);
+      CHECK_THAT(std::fabs(ScalarFromHalf(half[i]) - x[i]) <= 3e-8 + std::fabs(x[i]) / 2048, "%g became %g", x[i],
+                 ScalarFromHalf(half[i]));
+      x[i] = ScalarFromHalf(half[i]);
+      low[i % kLanes] = std::fmin(low[i % kLanes], x[i]);
+      high[i % kLanes] = std::fmax(high[i % kLanes], x[i]);
+    }
+    Result expected(rows);
+    test::Reference(KernelTable::quantize)(
+        {x.data(), low.data(), high.data(), expected.q.data(), expected.scale.data(), expected.zero.data(), rows});
+    auto kernels = test::Runnable(KernelTable::quantize);
+    kernels.push_back({"reference", Isa::kReference, test::Reference(KernelTable::quantize)});
+    for (const auto& kernel : kernels) {
+      Result found(rows);
+      kernel.run(
+          {nullptr, low.data(), high.data(), found.q.data(), found.scale.data(), found.zero.data(), rows, half.data()});
+      CHECK_THAT(
+          SameBits(found.q, expected.q) && SameBits(found.scale, expected.scale) && SameBits(found.zero, expected.zero),
+          "%s differs on half precision: %d rows", kernel.name, int(rows));
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
   TestBeyondFloat();
+  TestHalf();
   test::Random random(4);
   const auto kernels = test::Runnable(KernelTable::quantize);
   const QuantizeFn reference = test::Reference(KernelTable::quantize);

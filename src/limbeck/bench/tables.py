@@ -223,6 +223,37 @@ def mixed(rows: Rows) -> str:
     )
 
 
+def kernels(rows: Rows) -> str:
+    """Operations a second of every kernel and its share of the peak: the latest run."""
+    rows = measure.latest_run(rows)
+    shapes = list(dict.fromkeys((int(r.workload["rows"]), int(r.workload["cols"])) for r in rows))
+    body = []
+    for isa, subject in dict.fromkeys((row.isa, row.subject) for row in rows):
+        own = {
+            (int(row.workload["rows"]), int(row.workload["cols"])): row
+            for row in rows
+            if (row.isa, row.subject) == (isa, subject)
+        }
+        peaks = [float(r.extra["peak_gops"]) for r in own.values() if "peak_gops" in r.extra]
+        cells = [f"{isa}, {subject}", f"{max(peaks):.0f}" if peaks else "–"]
+        for shape in shapes:
+            row = own.get(shape)
+            if row is None:
+                cells.append("–")
+                continue
+            peak = float(row.extra.get("peak_gops", 0))
+            cells.append(f"{row.value:.0f}" + (f" ({row.value / peak:.0%})" if peak else ""))
+        body.append(cells)
+    heads = ["instruction set, kernel", "peak, GOP/s", *(f"{r} x {c}" for r, c in shapes)]
+    tokens = rows[0].workload["tokens"]
+    return (
+        f"One thread, {tokens} tokens, output rows x inputs: median GOP/s, and the share of what "
+        "the multipliers reach in registers alone in the same run. Block-sparse kernels at 80 % "
+        f"sparsity, where only products of kept blocks count.\n\n{markdown(heads, body)}\n"
+        f"{_where(rows)}"
+    )
+
+
 _DEMO_FIGURES = (
     ("precision", "precision", 3),
     ("recall", "recall", 3),
@@ -274,6 +305,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
     "engine": ("engine.jsonl", engine, "make bench"),
     "peers": ("peers.jsonl", peers, "make bench-engine"),
     "mixed": ("peers.jsonl", mixed, "make bench-engine ARGS='--texts FILE'"),
+    "kernels": ("kernels.jsonl", kernels, "limbeck bench kernels --record FILE"),
     "startup": ("startup.jsonl", startup, "make bench"),
     "demo": ("demo.jsonl", demo, "limbeck demo --record benchmarks/results/demo.jsonl"),
 }

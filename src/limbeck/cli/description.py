@@ -83,7 +83,10 @@ def _task(task: Mapping[str, Any]) -> str:
 
 def _layers(engine: Mapping[str, Any]) -> Iterator[str]:
     """A line a layer, then each note once with the number of layers that it is about."""
-    yield f"{'layer':<34}{'shape':>12}  {'kernel':<28}{'stored':>8}  {'block':>6} {'zero':>6}"
+    yield (
+        f"{'layer':<34}{'shape':>12}  {'kernel':<28}{'stored':>8}  {'block':>6} {'zero':>6}"
+        f"  {'runs':>5}"
+    )
     notes: dict[str, int] = {}
     for layer in engine["layers"]:
         rows, cols = layer["shape"]
@@ -91,6 +94,7 @@ def _layers(engine: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"{layer['name']:<34}{f'{rows}x{cols}':>12}  {layer['kernel']:<28}"
             f"{layer['stored_dtype']:>8}  {block:>6} {layer['sparsity']:>6.1%}"
+            f"  {layer['pattern'] or 'dense':>5}"
         )
         if layer["note"]:
             notes[layer["note"]] = notes.get(layer["note"], 0) + 1

@@ -31,6 +31,9 @@ COMMANDS: dict[str, str] = {
     "verify": "Compare torch, the numpy oracle and the engine on golden inputs of many lengths.",
     "inspect": "Describe a model, or the lengths of texts in a file.",
     "predict": "Answer texts from arguments, a file or standard input.",
+    "profile": "Show where the time of a forward pass goes.",
+    "bench": "Measure every kernel against the peak of this machine.",
+    "tune": "Measure what each kernel costs here, for models loaded from now on.",
 }
 
 

@@ -9,10 +9,16 @@ from __future__ import annotations
 
 from limbeck.engine.engine import Engine
 from limbeck.engine.library import available_cpus, isas
+from limbeck.engine.profile import OpTime, Profile, Span
 from limbeck.engine.quantization import convert_weights, dequantize_weights, quantize_weights
+from limbeck.engine.tuning import SparseCosts
 
 __all__ = [
     "Engine",
+    "OpTime",
+    "Profile",
+    "Span",
+    "SparseCosts",
     "available_cpus",
     "convert_weights",
     "dequantize_weights",

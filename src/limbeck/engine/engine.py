@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from limbeck.batch import PackedBatch
-from limbeck.engine import library
+from limbeck.engine import library, tuning
+from limbeck.engine.profile import Profile, Span
 from limbeck.engine.quantization import convert_weights
 from limbeck.engine.reference import Output
+from limbeck.engine.tuning import SparseCosts
 from limbeck.errors import EngineError, InputError, ModelError
 from limbeck.spec import ModelSpec, Precision, QuantSpec
 from limbeck.tensors import Tensor, Weights, expected_tensors
@@ -25,7 +27,8 @@ F32 = npt.NDArray[np.float32]
 _MAX_THREADS = 1024
 # The library runs these three as one matrix, "qkv".
 _FUSED = ("query", "key", "value")
-_RUNS_DENSE = "runs dense: no sparse kernel in this version"
+_DENSE_FLOATS = "runs dense: the sparse kernels are int8"
+_DENSE_FASTER = "runs dense: by the measured table, its blocks would not be faster"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ class Engine:
         precision: Precision,
         threads: int | None = None,
         isa: str | None = None,
+        costs: SparseCosts | None = None,
     ) -> None:
         """Pack the weights for this CPU.
 
@@ -73,6 +77,8 @@ class Engine:
             precision: how the encoder's linear layers compute.
             threads: None for the CPUs that this process may use.
             isa: a name from `limbeck.engine.isas()`; None for $LIMBECK_ISA, else the best.
+            costs: decide which int8 layers run by blocks; None for what `limbeck tune` measured
+                on this CPU, else the library's own table.
 
         Raises:
             InputError: a precision or a number of threads that makes no sense.
@@ -95,7 +101,8 @@ class Engine:
         converted = convert_weights(weights, spec.encoder, precision)
         # The library reads this one in place.
         word_embeddings = np.ascontiguousarray(converted["embeddings.word"].stored())
-        handle = _create(lib, self.spec, converted, word_embeddings, self.isa, self.threads)
+        costs = tuning.saved(self.isa) if costs is None else costs
+        handle = _create(lib, self.spec, converted, word_embeddings, self.isa, self.threads, costs)
         self._handle = handle
         # What the native model reads in place must outlive it, hence the argument.
         weakref.finalize(self, _destroy, lib, handle, word_embeddings)
@@ -116,22 +123,7 @@ class Engine:
                 that it does not have.
             EngineError: the native engine failed.
         """
-        if output not in library.OUTPUTS:
-            raise InputError(f"output {output!r} is not one of {', '.join(library.OUTPUTS)}")
-        head = self.spec.task.head
-        if output == "logits" and head is None:
-            raise InputError(
-                "this model has no classification head; ask for output='hidden', 'mean', 'cls' "
-                "or 'max'"
-            )
-        by_token = output == "hidden" or (
-            output == "logits" and head is not None and head.kind == "token"
-        )
-        if batch.sequences < 0:
-            raise InputError("cu_seqlens must hold at least one number, the 0 at its start")
-        rows = batch.tokens if by_token else batch.sequences
-        width = len(self.spec.task.labels) if output == "logits" else self.spec.encoder.hidden
-        out = np.empty((rows, width), dtype=np.float32)
+        out = self._output(batch, output)
         if batch.sequences == 0:
             return out
         ids, types, cu_seqlens = self._check_batch(batch)
@@ -151,6 +143,76 @@ class Engine:
         if failed:
             raise EngineError(f"the native engine failed: {error}")
         return out
+
+    def profile(self, batch: PackedBatch, output: Output = "logits") -> Profile:
+        """One pass over a batch, with what every thread did; the answer itself is dropped.
+
+        Raises:
+            InputError: as for `forward`; an empty batch has nothing to profile.
+            EngineError: the native engine failed.
+        """
+        out = self._output(batch, output)
+        if batch.sequences == 0:
+            raise InputError("an empty batch has nothing to profile")
+        ids, types, cu_seqlens = self._check_batch(batch)
+        error = library.ErrorText()
+        # Every span belongs to a layer, a panel or a head of a sequence; a second pass, should more
+        # room be needed, tells the same.
+        room = ctypes.c_int64(4096)
+        count = ctypes.c_int64(room.value + 1)
+        while count.value > room.value:
+            room = ctypes.c_int64(count.value)
+            structs = (library.SpanStruct * room.value)()
+            failed = library.load().limbeck_model_profile(
+                self._handle,
+                ids.ctypes.data,
+                None if types is None else types.ctypes.data,
+                cu_seqlens.ctypes.data,
+                batch.sequences,
+                library.OUTPUTS[output],
+                out.ctypes.data,
+                out.size,
+                structs,
+                room.value,
+                ctypes.byref(count),
+                error.buffer,
+                error.size,
+            )
+            if failed:
+                raise EngineError(f"the native engine failed: {error}")
+        names = {number: name for name, number in library.OPS.items()}
+        first = min(structs[i].begin_ns for i in range(count.value))
+        spans = tuple(
+            Span(
+                op=names[struct.op],
+                layer=struct.layer,
+                thread=struct.thread,
+                begin_ns=struct.begin_ns - first,
+                end_ns=struct.end_ns - first,
+                operations=struct.operations,
+            )
+            for struct in structs[: count.value]
+        )
+        return Profile(spans=spans, threads=self.threads, precision=self.precision, isa=self.isa)
+
+    def _output(self, batch: PackedBatch, output: Output) -> F32:
+        """Room for the answer, once it is clear that the model has one."""
+        if output not in library.OUTPUTS:
+            raise InputError(f"output {output!r} is not one of {', '.join(library.OUTPUTS)}")
+        head = self.spec.task.head
+        if output == "logits" and head is None:
+            raise InputError(
+                "this model has no classification head; ask for output='hidden', 'mean', 'cls' "
+                "or 'max'"
+            )
+        by_token = output == "hidden" or (
+            output == "logits" and head is not None and head.kind == "token"
+        )
+        if batch.sequences < 0:
+            raise InputError("cu_seqlens must hold at least one number, the 0 at its start")
+        rows = batch.tokens if by_token else batch.sequences
+        width = len(self.spec.task.labels) if output == "logits" else self.spec.encoder.hidden
+        return np.empty((rows, width), dtype=np.float32)
 
     def _check_batch(
         self, batch: PackedBatch
@@ -182,31 +244,34 @@ class Engine:
 
     def describe(self) -> dict[str, Any]:
         """What runs: isa, threads, precision, bytes, and for each linear layer its kernel, shape,
-        stored number format, block pattern and sparsity, with a note where the kernel is not the
-        one that the weights ask for.
+        stored number format, block and sparsity, the pattern of blocks that it is multiplied by
+        (None: dense), and a note where a layer that is stored sparse runs dense.
         """
         lib = library.load()
         size = int(lib.limbeck_model_describe(self._handle, None, 0)) + 1
         buffer = ctypes.create_string_buffer(size)
         lib.limbeck_model_describe(self._handle, buffer, size)
         native: dict[str, Any] = json.loads(buffer.value)
-        layers = [layer | self._storage(layer["name"]) for layer in native.pop("layers")]
+        layers = [layer | self._storage(layer) for layer in native.pop("layers")]
         return native | {"stored_bytes": self._stored_bytes, "layers": layers}
 
-    def _storage(self, layer: str) -> dict[str, Any]:
+    def _storage(self, layer: dict[str, Any]) -> dict[str, Any]:
         """How the tensors behind one native layer are stored; it may be three fused into one."""
-        stem, _, leaf = layer.rpartition(".")
-        names = [f"{stem}.{part}" for part in _FUSED] if leaf == "qkv" else [layer]
+        stem, _, leaf = layer["name"].rpartition(".")
+        names = [f"{stem}.{part}" for part in _FUSED] if leaf == "qkv" else [layer["name"]]
         parts = [self._stored[f"{name}.weight"] for name in names]
         blocks = {part.block for part in parts}
         sparse = blocks != {None}
         only = next(iter(blocks)) if len(blocks) == 1 else None
+        note = None
+        if sparse and layer["pattern"] is None:
+            note = _DENSE_FASTER if self.precision == "int8" else _DENSE_FLOATS
         return {
             "stored_dtype": parts[0].dtype,
             "stored_bytes": sum(part.size_bytes for part in parts),
             "block": "mixed" if len(blocks) > 1 else only and list(only),
             "sparsity": sum(part.sparsity for part in parts) / len(parts),
-            "note": _RUNS_DENSE if sparse else None,
+            "note": note,
         }
 
 
@@ -240,6 +305,7 @@ def _create(
     word_embeddings: npt.NDArray[Any],
     isa: str,
     threads: int,
+    costs: SparseCosts | None,
 ) -> int:
     encoder, head = spec.encoder, spec.task.head
     native_spec = library.ModelSpecStruct(
@@ -259,6 +325,7 @@ def _create(
         head_dense=-1 if head is None or head.dense is None else library.ACTIVATIONS[head.dense],
         labels=0 if head is None else len(spec.task.labels),
         norm_eps=encoder.norm_eps,
+        sparse_costs=(0.0,) * 6 if costs is None else costs.values(),
     )
     rows = list(expected_tensors(encoder, head, len(spec.task.labels)))
     structs = (library.TensorStruct * len(rows))()

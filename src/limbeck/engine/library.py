@@ -13,7 +13,7 @@ from pathlib import Path
 import limbeck
 from limbeck.errors import EngineError
 
-ABI_VERSION = 1
+ABI_VERSION = 2
 FILE_NAME = "liblimbeck.so"
 _ERROR_BYTES = 1024
 
@@ -22,6 +22,17 @@ POSITION_MODES = {"absolute": 0, "after_padding": 1}
 HEAD_KINDS = {None: 0, "sequence": 1, "token": 2}
 PRECISIONS = {"fp32": 0, "int8": 1}
 DTYPE_F32, DTYPE_S8 = 0, 1
+OPS = {
+    "embed": 0,
+    "qkv": 1,
+    "attention": 2,
+    "quantize": 3,
+    "project": 4,
+    "norm": 5,
+    "ffn_in": 6,
+    "ffn_out": 7,
+    "wait": 8,
+}
 OUTPUTS = {"logits": 0, "hidden": 1, "mean": 2, "cls": 3, "max": 4}
 
 
@@ -50,6 +61,7 @@ class ModelSpecStruct(ctypes.Structure):
             )
         ),
         ("norm_eps", ctypes.c_float),
+        ("sparse_costs", ctypes.c_float * 6),
     ]
 
 
@@ -63,6 +75,15 @@ class TensorStruct(ctypes.Structure):
         ("shape", ctypes.c_int64 * 2),
         ("data", ctypes.c_void_p),
         ("scale", ctypes.c_void_p),
+    ]
+
+
+class SpanStruct(ctypes.Structure):
+    """LimbeckSpan."""
+
+    _fields_ = [
+        *((name, ctypes.c_int32) for name in ("op", "layer", "thread", "reserved")),
+        *((name, ctypes.c_int64) for name in ("begin_ns", "end_ns", "operations")),
     ]
 
 
@@ -100,6 +121,19 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
         i32,
     ]
     lib.limbeck_model_forward.restype = i32
+    lib.limbeck_model_profile.argtypes = [
+        *(pointer, pointer, pointer, pointer, i32, i32, pointer, i64),
+        *(pointer, i64, ctypes.POINTER(i64), text, i32),
+    ]
+    lib.limbeck_model_profile.restype = i32
+    double, doubles = ctypes.c_double, ctypes.POINTER(ctypes.c_double)
+    lib.limbeck_bench_linear.argtypes = [
+        *(text, i32, i64, i64, i64, i32, double, double),
+        *(doubles, i32, ctypes.POINTER(i32), doubles, text, i32),
+    ]
+    lib.limbeck_bench_linear.restype = i32
+    lib.limbeck_bench_peak.argtypes = [text, i32, double, doubles, text, i32]
+    lib.limbeck_bench_peak.restype = i32
     lib.limbeck_model_describe.argtypes = [pointer, text, i64]
     lib.limbeck_model_describe.restype = i64
     return lib

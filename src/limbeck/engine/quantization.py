@@ -7,6 +7,7 @@ to even everywhere. docs/numerics.md says why.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,7 +23,7 @@ F32 = npt.NDArray[np.float32]
 _WEIGHT_MAX = np.float32(127)
 _ACTIVATION_MAX = np.float32(255)
 # A token whose values span no more than this counts as all zero: 255 / range stays finite above.
-_FLAT_RANGE = np.float32(1e-30)
+FLAT_RANGE = np.float32(1e-30)
 
 
 def quantize_rows(weight: F32) -> tuple[npt.NDArray[np.int8], F32]:
@@ -50,7 +51,7 @@ def quantize_activations(x: F32) -> tuple[npt.NDArray[np.uint8], F32, npt.NDArra
     low = np.minimum(x.min(axis=1), np.float32(0))
     high = np.maximum(x.max(axis=1), np.float32(0))
     spread = high - low
-    flat = ~(spread > _FLAT_RANGE)
+    flat = ~(spread > FLAT_RANGE)
     divisor = np.where(flat, np.float32(1), spread)
     scale = np.where(flat, np.float32(1), spread * (np.float32(1) / _ACTIVATION_MAX))
     inverse = np.where(flat, np.float32(1), _ACTIVATION_MAX / divisor)
@@ -61,6 +62,34 @@ def quantize_activations(x: F32) -> tuple[npt.NDArray[np.uint8], F32, npt.NDArra
         scale.astype(np.float32),
         zero_point.astype(np.uint8),
     )
+
+
+# Attention of int8 models, in 16-bit whole numbers: probabilities of 14 bits, and how many keys one
+# 32-bit sum holds. The native kernel: native/kernels/attention_s16.
+MOST_PROBABILITY = 16383
+SUM_KEYS = 512
+_MOST_WHOLE = 8191
+_INT32_MAX = 2**31 - 1
+
+
+def largest_whole(head_width: int) -> int:
+    """Queries and keys become whole numbers up to this: head_width products of two fit int32."""
+    return max(1, min(_MOST_WHOLE, math.isqrt(_INT32_MAX // head_width)))
+
+
+def largest_whole_value(length: int) -> int:
+    """Values become whole numbers up to this: with probabilities, SUM_KEYS products fit int32."""
+    return min(_MOST_WHOLE, _INT32_MAX // (MOST_PROBABILITY * min(length, SUM_KEYS)))
+
+
+def whole_numbers(x: F32, most: int) -> tuple[npt.NDArray[np.int64], F32]:
+    """[n, D] f32 -> (whole numbers [n, D] from -most to most, scale [n]): x = scale * whole."""
+    largest = np.abs(x).max(axis=1)
+    flat = ~(largest > FLAT_RANGE)
+    inverse = np.where(flat, np.float32(0), np.float32(most) / np.where(flat, 1, largest))
+    scale = np.where(flat, np.float32(0), largest * np.float32(1 / most)).astype(np.float32)
+    whole = np.clip(np.rint(x * inverse.astype(np.float32)[:, None]), -most, most)
+    return whole.astype(np.int64), scale
 
 
 def _kind(name: str) -> str:

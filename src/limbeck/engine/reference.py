@@ -18,7 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from limbeck.batch import PackedBatch
-from limbeck.engine.quantization import convert_weights, quantize_activations
+from limbeck.engine.quantization import (
+    FLAT_RANGE,
+    MOST_PROBABILITY,
+    SUM_KEYS,
+    convert_weights,
+    largest_whole,
+    largest_whole_value,
+    quantize_activations,
+    whole_numbers,
+)
 from limbeck.errors import InputError
 from limbeck.spec import Activation, EncoderSpec, HeadSpec, ModelSpec, Precision
 from limbeck.tensors import Tensor, Weights
@@ -63,6 +72,8 @@ def encode(encoder: EncoderSpec, weights: Weights, batch: PackedBatch) -> F32:
         mixed = attention(encoder, weights, at + "attention.", x, batch.cu_seqlens)
         x = layer_norm(x + mixed, weights, at + "attention.norm", encoder.norm_eps)
         inner = activate(linear(x, weights, at + "ffn.in"), encoder.activation)
+        if weights[at + "ffn.out.weight"].is_int8:
+            inner = half_precision(inner)
         outer = linear(inner, weights, at + "ffn.out")
         x = layer_norm(x + outer, weights, at + "ffn.norm", encoder.norm_eps)
     return x
@@ -124,11 +135,44 @@ def attention(encoder: EncoderSpec, weights: Weights, at: str, x: F32, cu_seqlen
     value = linear(x, weights, at + "value").reshape(shape)
     context = np.empty(shape, dtype=np.float32)
     scale = np.float32(1 / math.sqrt(width))
+    mix = mix_int8 if weights[at + "output.weight"].is_int8 else mix_floats
     for start, end in pairwise(cu_seqlens.tolist()):
         for h in range(heads):
-            scores = query[start:end, h] @ key[start:end, h].T * scale
-            context[start:end, h] = softmax(scores) @ value[start:end, h]
+            context[start:end, h] = mix(
+                query[start:end, h], key[start:end, h], value[start:end, h], scale
+            )
     return linear(context.reshape(x.shape), weights, at + "output")
+
+
+def mix_floats(query: F32, key: F32, value: F32, scale: np.float32) -> F32:
+    """One head of one sequence: [n, D] each -> [n, D]."""
+    return softmax(query @ key.T * scale) @ value
+
+
+def mix_int8(query: F32, key: F32, value: F32, scale: np.float32) -> F32:
+    """`mix_floats` in the whole numbers that int8 models multiply: see docs/numerics.md."""
+    length, width = value.shape
+    most = largest_whole(width)
+    q, q_scale = whole_numbers(query, most)
+    k, k_scale = whole_numbers(key, most)
+    v, v_scale = whole_numbers(value, largest_whole_value(length))
+    scores = (q @ k.T).astype(np.float32) * (q_scale * scale)[:, None] * k_scale
+    p = np.exp(scores - scores.max(axis=1, keepdims=True))
+    top = v_scale.max()
+    flat = not top > FLAT_RANGE
+    up = np.float32(0) if flat else np.float32(MOST_PROBABILITY) / top
+    u = np.rint(p * (v_scale * up)).astype(np.int64)
+    mixed = np.zeros((length, width), dtype=np.float32)
+    for start in range(0, length, SUM_KEYS):
+        block = slice(start, start + SUM_KEYS)
+        mixed += (u[:, block] @ v[block]).astype(np.float32)
+    down = np.float32(0) if flat else top * np.float32(1 / MOST_PROBABILITY)
+    return mixed * down / p.sum(axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+def half_precision(x: F32) -> F32:
+    """Rounded to float16 on the way to the quantiser."""
+    return np.clip(x, -65504, 65504).astype(np.float16).astype(np.float32)
 
 
 def softmax(scores: F32) -> F32:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limbeck.batch import PackedBatch, pack
-from limbeck.engine import Engine
+from limbeck.engine import Engine, Profile
 from limbeck.errors import InputError
 from limbeck.runtimes.model import Output
 from limbeck.runtimes.source import Source
@@ -65,11 +65,23 @@ class OwnModel:
         *,
         output: Output = "logits",
     ) -> npt.NDArray[np.float32]:
-        if isinstance(ids, PackedBatch):
-            if type_ids is not None:
-                raise InputError("a PackedBatch carries its own type ids; pass type_ids=None")
-            return self._engine.forward(ids, output)
-        return self._engine.forward(pack(ids, type_ids), output)
+        return self._engine.forward(_packed(ids, type_ids), output)
+
+    def profile(
+        self,
+        ids: Sequence[Sequence[int]] | PackedBatch,
+        type_ids: Sequence[Sequence[int]] | None = None,
+        *,
+        output: Output | None = None,
+    ) -> Profile:
+        """Where the time of one pass goes. output None: logits where there is a head, else hidden.
+
+        Raises:
+            InputError: as for `forward`.
+        """
+        if output is None:
+            output = "hidden" if self.spec.task.head is None else "logits"
+        return self._engine.profile(_packed(ids, type_ids), output)
 
     def describe(self) -> dict[str, Any]:
         encoder, task = self.spec.encoder, self.spec.task
@@ -82,3 +94,13 @@ class OwnModel:
             "task": task.task,
             "max_tokens": task.max_tokens,
         } | self._engine.describe()
+
+
+def _packed(
+    ids: Sequence[Sequence[int]] | PackedBatch, type_ids: Sequence[Sequence[int]] | None
+) -> PackedBatch:
+    if not isinstance(ids, PackedBatch):
+        return pack(ids, type_ids)
+    if type_ids is not None:
+        raise InputError("a PackedBatch carries its own type ids; pass type_ids=None")
+    return ids

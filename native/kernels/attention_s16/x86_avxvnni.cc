@@ -1,0 +1,26 @@
+#include "base/vec_avx2.h"
+// (the vector header comes first: it defines what the next ones build on)
+#include "base/math_vec.h"
+#include "kernels/attention_s16/attention_s16.h"
+
+namespace limbeck {
+namespace {
+
+constexpr int kTileVecs = 2;
+constexpr int kTileRows = 4;
+
+inline void DotPairs(IntVec& sum, IntVec lanes, IntVec weights) {
+  // An instruction rather than the intrinsic: see kernels/dot_avx512vnni.h.
+  asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(sum) : "x"(lanes), "x"(weights));
+}
+
+}  // namespace
+}  // namespace limbeck
+
+#include "kernels/attention_s16/body.inc"
+
+namespace limbeck {
+
+void attention_s16_avxvnni(const AttentionArgs& args) { Run(args); }
+
+}  // namespace limbeck

@@ -1,0 +1,78 @@
+#include "ops/block_sparse.h"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace limbeck {
+namespace {
+
+// Inputs of a slice, in quads: four panels of so many fill two thirds of a first-level cache of 48 KiB, and leave a
+// third for weights and sums. Half as much again is still faster whole than cut. Blocks four rows high and more use
+// each load often enough to take all inputs at once.
+constexpr int64_t kSliceQuads = 128;
+
+}  // namespace
+
+int64_t Slices(int64_t quads, int64_t block_rows) {
+  if (block_rows >= 4 || quads <= kSliceQuads * 3 / 2) return 1;
+  return RoundUp(quads, kSliceQuads) / kSliceQuads;
+}
+
+BlockCounter::BlockCounter(int64_t cols) : cols_(cols), quads_(RoundUp(cols, kQuad) / kQuad) {
+  counts_.quads = quads_;
+  for (std::vector<uint8_t>& seen : seen_) seen.assign(static_cast<size_t>(quads_), 0);
+}
+
+void BlockCounter::Add(const int8_t* row) {
+  for (int64_t quad = 0; quad < quads_; ++quad) {
+    const int64_t width = std::min<int64_t>(kQuad, cols_ - quad * kQuad);
+    int32_t four = 0;
+    std::memcpy(&four, row + quad * kQuad, static_cast<size_t>(width));
+    if (four == 0) continue;
+    for (std::vector<uint8_t>& seen : seen_) seen[static_cast<size_t>(quad)] = 1;
+  }
+  ++counts_.rows;
+  for (int i = 0; i < kHeights; ++i) {
+    if (counts_.rows % kBlockHeights[i] == 0) Close(i);
+  }
+}
+
+void BlockCounter::Close(int place) {
+  counts_.kept[place] += std::count(seen_[place].begin(), seen_[place].end(), 1);
+  std::fill(seen_[place].begin(), seen_[place].end(), 0);
+}
+
+BlockCounts BlockCounter::Finish() {
+  for (int i = 0; i < kHeights; ++i) {
+    if (counts_.rows % kBlockHeights[i] != 0) Close(i);
+  }
+  return counts_;
+}
+
+SparseCosts SparseCosts::Only(int height) {
+  SparseCosts costs;
+  costs.dense = height == 0 ? 0.0f : 1e9f;
+  for (int i = 0; i < kHeights; ++i) costs.blocks[i] = kBlockHeights[i] == height ? 0.0f : 1e9f;
+  costs.row_of_blocks = 0.0f;
+  return costs;
+}
+
+int ChooseBlockHeight(const BlockCounts& counts, const SparseCosts& costs) {
+  const auto rows = static_cast<double>(RoundUp(counts.rows, kRowGroup));
+  double best = rows * static_cast<double>(counts.quads) * static_cast<double>(costs.dense);
+  int height = 0;
+  for (int i = 0; i < kHeights; ++i) {
+    if (counts.kept[i] > std::numeric_limits<int32_t>::max()) continue;  // blocks are numbered in 32 bits
+    const auto slices = static_cast<double>(Slices(counts.quads, kBlockHeights[i]));
+    const double cost = static_cast<double>(counts.kept[i]) * kBlockHeights[i] * static_cast<double>(costs.blocks[i]) +
+                        slices * rows / kBlockHeights[i] * static_cast<double>(costs.row_of_blocks);
+    if (cost < best) {
+      best = cost;
+      height = kBlockHeights[i];
+    }
+  }
+  return height;
+}
+
+}  // namespace limbeck
