@@ -18,12 +18,15 @@ inline void Tile(const GemmU8S8Args& args, int64_t group, int64_t panel) {
   const int64_t panel_stride = args.quads * kLanes * kQuad;
   const uint8_t* a = args.a + panel * panel_stride;
   const int8_t* w = args.w + group * args.quads * kRowGroup * kQuad;
+  const int64_t ahead = args.quads * kRowGroup * kQuad;
 #define LIMBECK_ZERO(r)                      \
   __m512i first##r = _mm512_setzero_si512(); \
   __m512i second##r = _mm512_setzero_si512();
   LIMBECK_FOR_EACH_ROW(LIMBECK_ZERO)
 #undef LIMBECK_ZERO
   for (int64_t quad = 0; quad < args.quads; ++quad) {
+    // The next group's, from the last-level cache or from memory; a prefetch beyond the end is no access.
+    __builtin_prefetch(w + ahead);
     const __m512i lanes = _mm512_loadu_si512(a);
     const __m512i more_lanes = kPanels == 2 ? _mm512_loadu_si512(a + panel_stride) : lanes;
 #define LIMBECK_DOT(r)                                     \
