@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, get_args
 
@@ -126,22 +127,7 @@ class Engine:
         out = self._output(batch, output)
         if batch.sequences == 0:
             return out
-        ids, types, cu_seqlens = self._check_batch(batch)
-        error = library.ErrorText()
-        failed = library.load().limbeck_model_forward(
-            self._handle,
-            ids.ctypes.data,
-            None if types is None else types.ctypes.data,
-            cu_seqlens.ctypes.data,
-            batch.sequences,
-            library.OUTPUTS[output],
-            out.ctypes.data,
-            out.size,
-            error.buffer,
-            error.size,
-        )
-        if failed:
-            raise EngineError(f"the native engine failed: {error}")
+        self._run(library.load().limbeck_model_forward, batch, output, out)
         return out
 
     def profile(self, batch: PackedBatch, output: Output = "logits") -> Profile:
@@ -154,32 +140,14 @@ class Engine:
         out = self._output(batch, output)
         if batch.sequences == 0:
             raise InputError("an empty batch has nothing to profile")
-        ids, types, cu_seqlens = self._check_batch(batch)
-        error = library.ErrorText()
-        # Every span belongs to a layer, a panel or a head of a sequence; a second pass, should more
-        # room be needed, tells the same.
-        room = ctypes.c_int64(4096)
-        count = ctypes.c_int64(room.value + 1)
-        while count.value > room.value:
-            room = ctypes.c_int64(count.value)
-            structs = (library.SpanStruct * room.value)()
-            failed = library.load().limbeck_model_profile(
-                self._handle,
-                ids.ctypes.data,
-                None if types is None else types.ctypes.data,
-                cu_seqlens.ctypes.data,
-                batch.sequences,
-                library.OUTPUTS[output],
-                out.ctypes.data,
-                out.size,
-                structs,
-                room.value,
-                ctypes.byref(count),
-                error.buffer,
-                error.size,
-            )
-            if failed:
-                raise EngineError(f"the native engine failed: {error}")
+        # A second pass, should more room be needed, tells the same.
+        room = 4096
+        count = ctypes.c_int64(room + 1)
+        while count.value > room:
+            room = count.value
+            structs = (library.SpanStruct * room)()
+            run = library.load().limbeck_model_profile
+            self._run(run, batch, output, out, structs, room, ctypes.byref(count))
         names = {number: name for name, number in library.OPS.items()}
         first = min(structs[i].begin_ns for i in range(count.value))
         spans = tuple(
@@ -194,6 +162,28 @@ class Engine:
             for struct in structs[: count.value]
         )
         return Profile(spans=spans, threads=self.threads, precision=self.precision, isa=self.isa)
+
+    def _run(
+        self, function: Callable[..., int], batch: PackedBatch, output: Output, out: F32, *more: Any
+    ) -> None:
+        """Call a native pass over a checked batch; `more` are the arguments behind `out`."""
+        ids, types, cu_seqlens = self._check_batch(batch)
+        error = library.ErrorText()
+        failed = function(
+            self._handle,
+            ids.ctypes.data,
+            None if types is None else types.ctypes.data,
+            cu_seqlens.ctypes.data,
+            batch.sequences,
+            library.OUTPUTS[output],
+            out.ctypes.data,
+            out.size,
+            *more,
+            error.buffer,
+            error.size,
+        )
+        if failed:
+            raise EngineError(f"the native engine failed: {error}")
 
     def _output(self, batch: PackedBatch, output: Output) -> F32:
         """Room for the answer, once it is clear that the model has one."""
