@@ -1,7 +1,8 @@
 """Proof that the comparison bites: each of these broken models must fail it.
 
-The same bars as in test_equality, against the oracle, which test_reference holds to transformers: a
-model that drops a layer, skips attention or biases, or takes the other GELU may not pass for right.
+The same bars as in test_equality, against the float32 oracle, which test_reference holds to
+transformers: a model that drops a layer, skips attention or biases, or takes the other GELU may not
+pass for right. What hides behind int8's own noise differs from the int8 oracle, which has no noise.
 """
 
 from __future__ import annotations
@@ -122,11 +123,12 @@ MUTATIONS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A model, a batch and the oracle's answers."""
+    """A model, a batch and the oracle's answers: float32's, and int8's."""
 
     model: HuggingFaceModel
     batch: PackedBatch
     wanted: dict[str, F32]
+    rounded: dict[str, F32]
 
     def errors(self, mutation: Mutation, precision: Precision) -> dict[str, float]:
         """Of logits and of hidden states, when the engine runs the mutated model."""
@@ -146,16 +148,23 @@ class Case:
 def case(zoo: Zoo, request: pytest.FixtureRequest) -> Case:
     model = huggingface.read(zoo(*request.param))
     batch = pack(models.random_ids(request.param[0], LENGTHS))
-    wanted = {
-        output: reference.forward(model.spec, model.weights, batch, "fp32", output)  # type: ignore[arg-type]
-        for output in ("logits", "hidden")
-    }
-    return Case(model, batch, wanted)
+    wanted, rounded = (
+        {
+            output: reference.forward(model.spec, model.weights, batch, precision, output)  # type: ignore[arg-type]
+            for output in ("logits", "hidden")
+        }
+        for precision in ("fp32", "int8")
+    )
+    return Case(model, batch, wanted, rounded)
 
 
 def test_the_unbroken_model_passes(case: Case) -> None:
     assert max(case.errors(same, "fp32").values()) < FP32_BAR
     assert max(case.errors(same, "int8").values()) < INT8_BAR
+    engine = Engine(case.model.spec, case.model.weights, precision="int8", threads=1)
+    for output, wanted in case.rounded.items():
+        found = engine.forward(case.batch, output)  # type: ignore[arg-type]
+        assert found.tobytes() == wanted.tobytes(), output
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
@@ -164,3 +173,8 @@ def test_a_broken_model_fails(case: Case, name: str) -> None:
     assert min(case.errors(mutation, "fp32").values()) > 2 * FP32_BAR
     if coarse:
         assert min(case.errors(mutation, "int8").values()) > INT8_BAR
+    spec, weights = mutation(case.model.spec, dict(case.model.weights))
+    engine = Engine(spec, weights, precision="int8", threads=1)
+    for output, wanted in case.rounded.items():
+        found = engine.forward(case.batch, output)  # type: ignore[arg-type]
+        assert relative_error(found, wanted) > FP32_BAR, output

@@ -186,8 +186,8 @@ def test_block_sparse_directories_are_recognised(
     for precision in ("fp32", "int8"):
         model = limbeck.load(directory, precision=precision)
         wanted = reference.forward(read.spec, read.weights, pack(rows), precision)  # type: ignore[arg-type]
-        tolerance = 1e-4 if precision == "fp32" else 0.1
-        np.testing.assert_allclose(model.forward(rows), wanted, atol=tolerance)
+        tolerance = 1e-4 if precision == "fp32" else 0.0
+        np.testing.assert_allclose(model.forward(rows), wanted, rtol=0, atol=tolerance)
         for layer in model.describe()["layers"]:
             if layer["name"].startswith("layers."):
                 assert layer["block"] == list(block)

@@ -42,14 +42,20 @@ def quantize_rows(weight: F32) -> tuple[npt.NDArray[np.int8], F32]:
     return np.clip(values, -_WEIGHT_MAX, _WEIGHT_MAX).astype(np.int8), scale
 
 
-def quantize_activations(x: F32) -> tuple[npt.NDArray[np.uint8], F32, npt.NDArray[np.uint8]]:
+def quantize_activations(
+    x: F32, range_of: F32 | None = None
+) -> tuple[npt.NDArray[np.uint8], F32, npt.NDArray[np.uint8]]:
     """[T, K] f32 -> ([T, K] u8, scale [T] f32, zero point [T] u8).
 
     The range of a token always includes zero, so that zero is exact. Every operation is one float32
     operation, in this order; the native kernels do the same and get the same bits.
+
+    Args:
+        range_of: [T, K], the values whose range is taken; None: x itself.
     """
-    low = np.minimum(x.min(axis=1), np.float32(0))
-    high = np.maximum(x.max(axis=1), np.float32(0))
+    extent = x if range_of is None else range_of
+    low = np.minimum(extent.min(axis=1), np.float32(0))
+    high = np.maximum(extent.max(axis=1), np.float32(0))
     spread = high - low
     flat = ~(spread > FLAT_RANGE)
     divisor = np.where(flat, np.float32(1), spread)
@@ -87,7 +93,9 @@ def whole_numbers(x: F32, most: int) -> tuple[npt.NDArray[np.int64], F32]:
     largest = np.abs(x).max(axis=1)
     flat = ~(largest > FLAT_RANGE)
     inverse = np.where(flat, np.float32(0), np.float32(most) / np.where(flat, 1, largest))
-    scale = np.where(flat, np.float32(0), largest * np.float32(1 / most)).astype(np.float32)
+    scale = np.where(flat, np.float32(0), largest * (np.float32(1) / np.float32(most))).astype(
+        np.float32
+    )
     whole = np.clip(np.rint(x * inverse.astype(np.float32)[:, None]), -most, most)
     return whole.astype(np.int64), scale
 

@@ -45,21 +45,6 @@ class GoldenInputs:
     def lengths(self) -> tuple[int, ...]:
         return tuple(sorted({len(row) for row in self.ids}))
 
-    def up_to(self, tokens: int) -> GoldenInputs:
-        """The inputs of at most so many tokens."""
-        kept = [index for index, row in enumerate(self.ids) if len(row) <= tokens]
-        return GoldenInputs(
-            ids=tuple(self.ids[index] for index in kept),
-            type_ids=None
-            if self.type_ids is None
-            else tuple(self.type_ids[index] for index in kept),
-        )
-
-    def length_at(self, token: int) -> int:
-        """Length of the input that token number `token` of the packed batch belongs to."""
-        ends = np.cumsum([len(row) for row in self.ids])
-        return len(self.ids[int(np.searchsorted(ends, token, side="right"))])
-
     def packed(self) -> PackedBatch:
         return pack(self.ids, self.type_ids)
 

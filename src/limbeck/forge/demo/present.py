@@ -374,7 +374,7 @@ def _proof(result: DemoResult) -> Section:
         (
             row.found,
             row.expected,
-            f"{row.output} ({row.of})",
+            row.output,
             f"{row.error:.1e}",
             "reported" if row.limit is None else f"{row.limit:.1e}",
         )
