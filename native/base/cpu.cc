@@ -18,14 +18,15 @@ namespace {
 constexpr Isa kBestFirst[] = {Isa::kAvx512Vnni, Isa::kAvxVnni, Isa::kAvx2, Isa::kReference};
 
 #if defined(__x86_64__)
-// gcc 12 has no name for it in __builtin_cpu_supports: CPUID leaf 7, subleaf 1, EAX bit 4.
-bool HasAvxVnni() {
+// CPUID leaf 7, subleaf 1, EAX. gcc 12 has no name for all of it in __builtin_cpu_supports.
+bool HasExtension(int bit) {
   unsigned a = 0;
   unsigned b = 0;
   unsigned c = 0;
   unsigned d = 0;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> bit & 1) != 0;
 }
+bool HasAvxVnni() { return HasExtension(4); }
 #endif
 
 bool Supports(Isa isa) {
@@ -141,6 +142,14 @@ Isa ChooseIsa(const std::string& name) {
       std::any_of(std::begin(kBestFirst), std::end(kBestFirst), [&name](Isa isa) { return name == IsaName(isa); });
   throw Error("instruction set '" + name + (known ? "' is not available on this CPU" : "' is not known") +
               "; available here: " + choices);
+}
+
+bool HasBf16() {
+#if defined(__x86_64__)
+  return Supports(Isa::kAvx512Vnni) && HasExtension(5);
+#else
+  return false;
+#endif
 }
 
 int AvailableCpus() {

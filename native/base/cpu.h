@@ -17,6 +17,9 @@ std::vector<Isa> AvailableIsas();
 // The named one, or the best for an empty name. Throws Error when the name is unknown or the CPU lacks it.
 Isa ChooseIsa(const std::string& name);
 
+// Whether the CPU has AVX512-BF16, which the bf16 kernels need beside AVX-512 VNNI.
+bool HasBf16();
+
 // CPUs in the affinity mask, bounded by the cgroup's quota (rounded up); at least 1.
 int AvailableCpus();
 

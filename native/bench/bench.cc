@@ -37,7 +37,7 @@ struct Operands {
     matrix.cols = layer.cols;
     bias.assign(static_cast<size_t>(layer.rows), 0.1f);
     matrix.bias = bias.data();
-    if (!layer.int8) {
+    if (layer.arithmetic != Arithmetic::kInt8) {
       std::uniform_real_distribution<float> draw(-1, 1);
       floats.resize(count);
       for (float& value : floats) value = draw(random);
@@ -82,13 +82,14 @@ LinearTiming TimeLinear(const LinearCase& layer, Isa isa, double seconds) {
   }
   Operands operands(layer);
   const std::vector<MatrixView> stacked = {operands.matrix};
-  const Linear::Plan plan = Linear::MakePlan(stacked, SparseCosts::Only(layer.block_rows));
+  const Linear::Plan plan = Linear::MakePlan(stacked, layer.arithmetic, SparseCosts::Only(layer.block_rows));
   const int64_t panels = RoundUp(layer.tokens, kLanes) / kLanes;
   const int64_t padded = RoundUp(layer.rows, kRowGroup);
   const int64_t input_bytes = panels * RoundUp(layer.cols, kQuad) * kLanes;
-  Slab slab(plan.bytes + Slab::Need<float>(panels * padded * kLanes) + Slab::Need<uint8_t>(input_bytes) +
-            Slab::Need<float>(panels * layer.cols * kLanes) + Slab::Need<float>(panels * kLanes) +
-            Slab::Need<int32_t>(panels * kLanes));
+  const int64_t paired = RoundUp(layer.cols, kPair);
+  Slab slab(plan.bytes + Slab::Need<uint16_t>(panels * paired * kLanes) + Slab::Need<float>(panels * padded * kLanes) +
+            Slab::Need<uint8_t>(input_bytes) + Slab::Need<float>(panels * layer.cols * kLanes) +
+            Slab::Need<float>(panels * kLanes) + Slab::Need<int32_t>(panels * kLanes));
   const Linear linear = Linear::Pack(stacked, plan, slab);
   auto* out = slab.Take<float>(panels * padded * kLanes);
   QuantizedPanels input = {slab.Take<uint8_t>(input_bytes), nullptr, nullptr};
@@ -103,26 +104,39 @@ LinearTiming TimeLinear(const LinearCase& layer, Isa isa, double seconds) {
     input.zero[i] = 128;
   }
   const Kernels kernels = ChooseKernels(isa);
+  auto* pairs = slab.Take<uint16_t>(panels * paired * kLanes);
+  for (int64_t panel = 0; panel < panels; ++panel) {
+    kernels.round_bf16.run(floats + panel * layer.cols * kLanes, layer.cols, pairs + panel * paired * kLanes);
+  }
   LinearTiming timing;
   timing.operations = static_cast<double>(linear.operations_per_panel()) * static_cast<double>(panels);
   // In blocks of panels, as a model's layers run.
   timing.seconds = Repeat(seconds, [&] {
     for (int64_t panel = 0; panel < panels; panel += kBlockPanels) {
       const Linear::Range range = {0, linear.groups(), panel, std::min(panel + kBlockPanels, panels)};
-      if (layer.int8) {
-        linear.RunInt8(kernels, input, {padded, out}, range);
-      } else {
-        linear.RunF32(kernels, floats, layer.cols, nullptr, 0, out, padded, Activation::kIdentity, range);
+      switch (layer.arithmetic) {
+        case Arithmetic::kF32:
+          linear.RunF32(kernels, floats, layer.cols, nullptr, 0, out, padded, Activation::kIdentity, range);
+          break;
+        case Arithmetic::kBf16:
+          linear.RunBf16(kernels, pairs, paired, nullptr, out, nullptr, padded, Activation::kIdentity, range);
+          break;
+        case Arithmetic::kInt8:
+          linear.RunInt8(kernels, input, {padded, out}, range);
+          break;
       }
     }
   });
   return timing;
 }
 
-double PeakOperations(Isa isa, bool int8, double seconds) {
+double PeakOperations(Isa isa, Arithmetic arithmetic, double seconds) {
 #if defined(__x86_64__)
   PeakFn run = nullptr;
-  if (int8) {
+  if (arithmetic == Arithmetic::kBf16) {
+    if (ChooseKernels(isa).gemm_bf16.isa == Isa::kReference) throw Error("this CPU lacks AVX512-BF16");
+    run = PeakBf16Avx512;
+  } else if (arithmetic == Arithmetic::kInt8) {
     run = isa == Isa::kAvx512Vnni ? PeakInt8Avx512Vnni : isa == Isa::kAvxVnni ? PeakInt8AvxVnni : PeakInt8Avx2;
   } else {
     run = isa == Isa::kAvx512Vnni ? PeakF32Avx512 : PeakF32Avx2;
@@ -139,7 +153,7 @@ double PeakOperations(Isa isa, bool int8, double seconds) {
   (void)sink;
   return operations / *std::min_element(taken.begin(), taken.end());
 #else
-  (void)isa, (void)int8, (void)seconds;
+  (void)isa, (void)arithmetic, (void)seconds;
   throw Error("the peak of this architecture is not known");
 #endif
 }

@@ -6,17 +6,18 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/kernels.h"
+#include "ops/linear.h"
 
 namespace limbeck {
 
-// A linear layer of rows x cols on `tokens` tokens. int8: blocks of block_rows x 4 of which `density` are kept, dense
-// where block_rows is 0. Runs for at least `seconds`; returns the seconds of each pass. Throws Error on sizes < 1.
+// A linear layer of rows x cols on `tokens` tokens. In int8: blocks of block_rows x 4 of which `density` are kept,
+// dense where block_rows is 0. Runs for at least `seconds`; returns the seconds of each pass. Throws Error on sizes
+// < 1.
 struct LinearCase {
   int64_t rows;
   int64_t cols;
   int64_t tokens;
-  bool int8;
+  Arithmetic arithmetic;
   int block_rows;
   double density;
 };
@@ -26,8 +27,9 @@ struct LinearTiming {
 };
 LinearTiming TimeLinear(const LinearCase& layer, Isa isa, double seconds);
 
-// Multiplications and additions a second of register-only loops, the best of several: int8 dot products, float FMA.
-double PeakOperations(Isa isa, bool int8, double seconds);
+// Multiplications and additions a second of register-only loops, the best of several: int8 or bf16 dot products,
+// float FMA.
+double PeakOperations(Isa isa, Arithmetic arithmetic, double seconds);
 
 }  // namespace limbeck
 

@@ -17,6 +17,7 @@ using PeakFn = PeakRun (*)(int64_t rounds);
 PeakRun PeakInt8Avx512Vnni(int64_t rounds);
 PeakRun PeakInt8AvxVnni(int64_t rounds);
 PeakRun PeakInt8Avx2(int64_t rounds);
+PeakRun PeakBf16Avx512(int64_t rounds);
 PeakRun PeakF32Avx512(int64_t rounds);
 PeakRun PeakF32Avx2(int64_t rounds);
 

@@ -58,6 +58,15 @@ void limbeck_isas(char* names, int32_t names_size) {
   });
 }
 
+int32_t limbeck_has_bf16(const char* isa) {
+  int32_t has = 0;
+  Guard(nullptr, 0, [&] {
+    const limbeck::Isa chosen = limbeck::ChooseIsa(isa == nullptr ? "" : isa);
+    has = limbeck::ChooseKernels(chosen).gemm_bf16.isa != limbeck::Isa::kReference ? 1 : 0;
+  });
+  return has;
+}
+
 int32_t limbeck_available_cpus(void) {
   int32_t cpus = 1;
   Guard(nullptr, 0, [&] { cpus = limbeck::AvailableCpus(); });
@@ -65,12 +74,14 @@ int32_t limbeck_available_cpus(void) {
 }
 
 int32_t limbeck_model_create(const LimbeckModelSpec* spec, const LimbeckTensor* tensors, int32_t tensor_count,
-                             const char* isa, int32_t threads, LimbeckModel** model, char* error, int32_t error_size) {
+                             const char* isa, int32_t threads, int32_t instances, LimbeckModel** model, char* error,
+                             int32_t error_size) {
   return Guard(error, error_size, [&] {
     if (spec->abi_version != LIMBECK_ABI_VERSION) throw limbeck::Error("the caller and the library differ in version");
     if (threads < 1 || threads > 1024) throw limbeck::Error("threads must be in 1 .. 1024");
+    if (instances < 1 || instances > 1024) throw limbeck::Error("instances must be in 1 .. 1024");
     const limbeck::Isa chosen = limbeck::ChooseIsa(isa == nullptr ? "" : isa);
-    *model = new LimbeckModel{limbeck::Model(*spec, tensors, tensor_count, chosen, threads)};
+    *model = new LimbeckModel{limbeck::Model(*spec, tensors, tensor_count, chosen, threads, instances)};
   });
 }
 
@@ -112,7 +123,7 @@ int32_t limbeck_bench_linear(const char* isa, int32_t precision, int64_t rows, i
                              int32_t block_rows, double density, double seconds, double* passes, int32_t passes_size,
                              int32_t* passes_count, double* operations, char* error, int32_t error_size) {
   return Guard(error, error_size, [&] {
-    const limbeck::LinearCase layer = {rows, cols, tokens, precision == LIMBECK_INT8, block_rows, density};
+    const limbeck::LinearCase layer = {rows, cols, tokens, limbeck::ArithmeticOf(precision), block_rows, density};
     const limbeck::LinearTiming timing =
         limbeck::TimeLinear(layer, limbeck::ChooseIsa(isa == nullptr ? "" : isa), seconds);
     *passes_count = std::min(static_cast<int32_t>(timing.seconds.size()), passes_size);
@@ -124,7 +135,7 @@ int32_t limbeck_bench_linear(const char* isa, int32_t precision, int64_t rows, i
 int32_t limbeck_bench_peak(const char* isa, int32_t precision, double seconds, double* operations, char* error,
                            int32_t error_size) {
   return Guard(error, error_size, [&] {
-    *operations =
-        limbeck::PeakOperations(limbeck::ChooseIsa(isa == nullptr ? "" : isa), precision == LIMBECK_INT8, seconds);
+    *operations = limbeck::PeakOperations(limbeck::ChooseIsa(isa == nullptr ? "" : isa),
+                                          limbeck::ArithmeticOf(precision), seconds);
   });
 }

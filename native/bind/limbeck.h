@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define LIMBECK_ABI_VERSION 2
+#define LIMBECK_ABI_VERSION 3
 #define LIMBECK_API __attribute__((visibility("default")))
 
 enum LimbeckActivation {
@@ -26,7 +26,7 @@ enum LimbeckActivation {
 };
 enum LimbeckPositionMode { LIMBECK_ABSOLUTE = 0, LIMBECK_AFTER_PADDING = 1 };
 enum LimbeckHeadKind { LIMBECK_HEAD_NONE = 0, LIMBECK_HEAD_SEQUENCE = 1, LIMBECK_HEAD_TOKEN = 2 };
-enum LimbeckPrecision { LIMBECK_FP32 = 0, LIMBECK_INT8 = 1 };
+enum LimbeckPrecision { LIMBECK_FP32 = 0, LIMBECK_INT8 = 1, LIMBECK_BF16 = 2 };
 enum LimbeckDtype { LIMBECK_F32 = 0, LIMBECK_S8 = 1 };
 enum LimbeckOutput {
   LIMBECK_LOGITS = 0,       // [B, L] for a sequence head, [T, L] for a token head
@@ -59,7 +59,7 @@ typedef struct LimbeckModelSpec {
 } LimbeckModelSpec;
 
 // A named tensor, row-major and dense. Names, shapes and which are required: limbeck/tensors.py.
-// Linear weights of an int8 model must be LIMBECK_S8 with one scale a row, of an fp32 model LIMBECK_F32.
+// Linear weights of an int8 model must be LIMBECK_S8 with one scale a row, of an fp32 or bf16 model LIMBECK_F32.
 // embeddings.word may be either in both. Everything is copied, except the data (not the scale) of embeddings.word:
 // it is read in place and must outlive the model.
 typedef struct LimbeckTensor {
@@ -101,13 +101,17 @@ LIMBECK_API int32_t limbeck_abi_version(void);
 // Comma-separated names of the instruction sets that this library holds and this CPU has, best first.
 LIMBECK_API void limbeck_isas(char* names, int32_t names_size);
 
+// 1 where `isa` (as in limbeck_model_create) computes LIMBECK_BF16 models on this CPU, else 0.
+LIMBECK_API int32_t limbeck_has_bf16(const char* isa);
+
 // CPUs that this process may use: affinity mask and cgroup quota, at least 1.
 LIMBECK_API int32_t limbeck_available_cpus(void);
 
-// `isa`: a name from limbeck_isas, or NULL for the best. `threads`: at least 1.
+// `isa`: a name from limbeck_isas, or NULL for the best. `instances` of `threads` threads each, at least 1, share the
+// weights: so many calls of limbeck_model_forward run side by side.
 LIMBECK_API int32_t limbeck_model_create(const LimbeckModelSpec* spec, const LimbeckTensor* tensors,
-                                         int32_t tensor_count, const char* isa, int32_t threads, LimbeckModel** model,
-                                         char* error, int32_t error_size);
+                                         int32_t tensor_count, const char* isa, int32_t threads, int32_t instances,
+                                         LimbeckModel** model, char* error, int32_t error_size);
 LIMBECK_API void limbeck_model_destroy(LimbeckModel* model);
 
 // ids [T]; type_ids [T] or NULL; cu_seqlens [B + 1]; out as LimbeckOutput says. Safe to call from many threads at once.
@@ -134,7 +138,7 @@ LIMBECK_API int32_t limbeck_bench_linear(const char* isa, int32_t precision, int
 LIMBECK_API int32_t limbeck_bench_peak(const char* isa, int32_t precision, double seconds, double* operations,
                                        char* error, int32_t error_size);
 
-// JSON: {"isa", "threads", "precision", "layers": [{"name", "kernel", "shape", "pattern", "blocks",
+// JSON: {"isa", "threads", "instances", "precision", "layers": [{"name", "kernel", "shape", "pattern", "blocks",
 // "packed_bytes"}], "attention", "layer_norm", "quantize", "weights_bytes", "arena_bytes"}.
 // Returns the length that the whole text needs, without the terminating zero.
 LIMBECK_API int64_t limbeck_model_describe(LimbeckModel* model, char* json, int64_t json_size);

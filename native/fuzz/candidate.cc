@@ -386,6 +386,9 @@ ModelCandidate DecodeModel(Bytes& bytes) {
   model.threads = bytes.In(1, 3);
   const int fault = bytes.Below(16);
   model.spec = DecodeSpec(bytes);
+  if (model.spec.precision == LIMBECK_FP32 && limbeck_has_bf16(model.isa.c_str()) != 0 && bytes.OneIn(2)) {
+    model.spec.precision = LIMBECK_BF16;
+  }
   std::mt19937 random(bytes.Word());
   const int heights[] = {0, 0, 1, 2, 4, 8};
   const int height = bytes.Pick(heights);
@@ -415,6 +418,8 @@ ModelCandidate DecodeModel(Bytes& bytes) {
   if (fault == 13) FaultInForm(bytes, model, random);
   if (fault == 14) FaultInSpec(bytes, model);
   if (fault == 15) FaultInOptions(bytes, model);
+  // A weight may be finite and yet too large for bf16.
+  if (model.spec.precision == LIMBECK_BF16 && !model.moderate && model.owed == Owed::kAnswer) model.owed = Owed::kEither;
   model.other_costs = model.spec;
   if (model.owed == Owed::kAnswer) ChangeCosts(bytes, model.other_costs);
   return model;

@@ -55,7 +55,7 @@ Handle Create(const ModelCandidate& candidate, const LimbeckModelSpec& given, co
   LimbeckModel* model = nullptr;
   const int32_t failed =
       limbeck_model_create(&spec, views.data(), candidate.tensor_count, isa.empty() ? nullptr : isa.c_str(), threads,
-                           &model, error, sizeof(error));
+                           threads, &model, error, sizeof(error));
   CheckMessage(failed != 0, error, sizeof(error));
   OWED((failed == 0) == (model != nullptr), "a model beside an error, or neither");
   if (candidate.owed == Owed::kAnswer) OWED(failed == 0, "sound, but refused: %s (%s)", error, candidate.fault.c_str());

@@ -2,6 +2,8 @@
 
 #include <iterator>
 
+#include "base/cpu.h"
+
 namespace limbeck {
 namespace {
 
@@ -19,6 +21,12 @@ constexpr Kernel<SpmmU8S8Fn> kSpmmU8S8[] = {
 };
 constexpr Kernel<GemmF32Fn> kGemmF32[] = {
 #include "kernels/gemm_f32/list.inc"
+};
+constexpr Kernel<GemmBf16Fn> kGemmBf16[] = {
+#include "kernels/gemm_bf16_f32/list.inc"
+};
+constexpr Kernel<RoundBf16Fn> kRoundBf16[] = {
+#include "kernels/round_f32_bf16/list.inc"
 };
 constexpr Kernel<LayerNormFn> kLayerNorm[] = {
 #include "kernels/layer_norm_f32/list.inc"
@@ -39,15 +47,18 @@ constexpr Kernel<AttentionFn> kAttentionS16[] = {
 const KernelList<GemmU8S8Fn> KernelTable::gemm_u8s8 = List(kGemmU8S8);
 const KernelList<SpmmU8S8Fn> KernelTable::spmm_u8s8 = List(kSpmmU8S8);
 const KernelList<GemmF32Fn> KernelTable::gemm_f32 = List(kGemmF32);
+const KernelList<GemmBf16Fn> KernelTable::gemm_bf16 = List(kGemmBf16);
+const KernelList<RoundBf16Fn> KernelTable::round_bf16 = List(kRoundBf16);
 const KernelList<LayerNormFn> KernelTable::layer_norm = List(kLayerNorm);
 const KernelList<QuantizeFn> KernelTable::quantize = List(kQuantize);
 const KernelList<AttentionFn> KernelTable::attention = List(kAttention);
 const KernelList<AttentionFn> KernelTable::attention_s16 = List(kAttentionS16);
 
 Kernels ChooseKernels(Isa isa) {
-  return {KernelTable::gemm_u8s8.Best(isa),    KernelTable::spmm_u8s8.Best(isa), KernelTable::gemm_f32.Best(isa),
-          KernelTable::layer_norm.Best(isa),   KernelTable::quantize.Best(isa),  KernelTable::attention.Best(isa),
-          KernelTable::attention_s16.Best(isa)};
+  const Isa bf16 = HasBf16() ? isa : Isa::kReference;
+  return {KernelTable::gemm_u8s8.Best(isa),  KernelTable::spmm_u8s8.Best(isa),   KernelTable::gemm_f32.Best(isa),
+          KernelTable::gemm_bf16.Best(bf16), KernelTable::round_bf16.Best(bf16), KernelTable::layer_norm.Best(isa),
+          KernelTable::quantize.Best(isa),   KernelTable::attention.Best(isa),   KernelTable::attention_s16.Best(isa)};
 }
 
 }  // namespace limbeck

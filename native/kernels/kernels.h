@@ -4,10 +4,12 @@
 
 #include "kernels/attention_f32/attention_f32.h"
 #include "kernels/attention_s16/attention_s16.h"
+#include "kernels/gemm_bf16_f32/gemm_bf16_f32.h"
 #include "kernels/gemm_f32/gemm_f32.h"
 #include "kernels/gemm_u8s8_s32/gemm_u8s8_s32.h"
 #include "kernels/layer_norm_f32/layer_norm_f32.h"
 #include "kernels/quantize_f32_u8/quantize_f32_u8.h"
+#include "kernels/round_f32_bf16/round_f32_bf16.h"
 #include "kernels/spmm_u8s8_s32/spmm_u8s8_s32.h"
 
 namespace limbeck {
@@ -24,6 +26,8 @@ struct Kernels {
   Kernel<GemmU8S8Fn> gemm_u8s8;
   Kernel<SpmmU8S8Fn> spmm_u8s8;
   Kernel<GemmF32Fn> gemm_f32;
+  Kernel<GemmBf16Fn> gemm_bf16;    // the reference's where the CPU lacks the instruction
+  Kernel<RoundBf16Fn> round_bf16;  // so too
   Kernel<LayerNormFn> layer_norm;
   Kernel<QuantizeFn> quantize;
   Kernel<AttentionFn> attention;
@@ -51,6 +55,8 @@ struct KernelTable {
   static const KernelList<GemmU8S8Fn> gemm_u8s8;
   static const KernelList<SpmmU8S8Fn> spmm_u8s8;
   static const KernelList<GemmF32Fn> gemm_f32;
+  static const KernelList<GemmBf16Fn> gemm_bf16;
+  static const KernelList<RoundBf16Fn> round_bf16;
   static const KernelList<LayerNormFn> layer_norm;
   static const KernelList<QuantizeFn> quantize;
   static const KernelList<AttentionFn> attention;

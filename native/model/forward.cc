@@ -24,6 +24,11 @@ QuantizedPanels From(const QuantizedPanels& all, int64_t panel, int64_t features
   return {all.q + panel * bytes, all.scale + panel * kLanes, all.zero + panel * kLanes};
 }
 
+// `range` in buffers whose panel 0 is panel `base`.
+Linear::Range Local(const Linear::Range& range, int64_t base) {
+  return {range.group_begin, range.group_end, range.panel_begin - base, range.panel_end - base};
+}
+
 int64_t Operations(const Linear& linear, const Linear::Range& range) {
   const int64_t all = linear.operations_per_panel() * (range.panel_end - range.panel_begin);
   return all * (range.group_end - range.group_begin) / linear.groups();
@@ -31,18 +36,19 @@ int64_t Operations(const Linear& linear, const Linear::Range& range) {
 
 }  // namespace
 
-ForwardPass::ForwardPass(Model& model, const BatchView& batch, int32_t output, float* out, Profile* profile)
+ForwardPass::ForwardPass(Model& model, Instance& instance, const BatchView& batch, int32_t output, float* out, Profile* profile)
     : model_(model),
       spec_(model.spec_),
       kernels_(model.kernels_),
-      ws_(model.workspace_),
+      barrier_(instance.barrier),
+      ws_(instance.workspace),
       batch_(batch),
       output_(output),
       out_(out),
       profile_(profile),
       rows_(model.spec_),
-      threads_(model.pool_.threads()),
-      int8_(spec_.precision == LIMBECK_INT8),
+      threads_(instance.pool.threads()),
+      arithmetic_(ArithmeticOf(spec_.precision)),
       first_only_(output == LIMBECK_POOLED_CLS ||
                   (output == LIMBECK_LOGITS && spec_.head_kind == LIMBECK_HEAD_SEQUENCE)) {
   for (std::atomic<int64_t>& counter : counters_) counter.store(0, std::memory_order_relaxed);
@@ -104,7 +110,7 @@ Linear::Range ForwardPass::Share(const Linear& linear, int64_t panels, int threa
 
 void ForwardPass::Wait(int thread) {
   const Span span(profile_, thread, LIMBECK_OP_WAIT, -1);
-  model_.barrier_.Wait();
+  barrier_.Wait();
 }
 
 void ForwardPass::Run(int thread) {
@@ -286,9 +292,17 @@ void ForwardPass::Embed(const Area& area, const Part& part, int64_t panel, int t
                               hidden,
                               spec_.norm_eps};
   kernels_.layer_norm.run(args);
-  if (!int8_) return;
-  const QuantizedPanels q = From(area.x_q, panel, hidden);
-  kernels_.quantize.run({x, args.low, args.high, q.q, q.scale, q.zero, hidden});
+  RoundInput(area, panel);
+}
+
+// A panel of x as the next layer's input, in the numbers that it multiplies.
+void ForwardPass::RoundInput(const Area& area, int64_t panel) {
+  const int64_t offset = panel * rows_.hidden * kLanes;
+  if (arithmetic_ == Arithmetic::kBf16) kernels_.round_bf16.run(area.x + offset, spec_.hidden, area.x_pairs + offset);
+  if (arithmetic_ != Arithmetic::kInt8) return;
+  const QuantizedPanels q = From(area.x_q, panel, spec_.hidden);
+  kernels_.quantize.run(
+      {area.x + offset, area.low + panel * kLanes, area.high + panel * kLanes, q.q, q.scale, q.zero, spec_.hidden});
 }
 
 void ForwardPass::Attend(const Area& area, const Part& part, int64_t item, bool first_only, int thread, int layer) {
@@ -312,7 +326,7 @@ void ForwardPass::Attend(const Area& area, const Part& part, int64_t item, bool 
   args.out_token = first_only ? sequence : args.first_token;
   args.scratch = ws_.scratch[static_cast<size_t>(thread)].attention;
   const Span span(profile_, thread, LIMBECK_OP_ATTENTION, layer, 4 * args.length * args.queries * width);
-  (int8_ ? kernels_.attention_s16 : kernels_.attention).run(args);
+  (arithmetic_ == Arithmetic::kInt8 ? kernels_.attention_s16 : kernels_.attention).run(args);
 }
 
 void ForwardPass::GatherFirst(const Area& area, const Part& part, int64_t begin, int64_t end) {
@@ -341,7 +355,7 @@ void ForwardPass::TokenWise(const Stream& stream, int layer, int thread, std::at
 void ForwardPass::TokenWiseBlock(const Work& work) {
   const Layer& layer = model_.layers_[static_cast<size_t>(work.layer)];
   const auto range = [&](const Linear& linear) { return Linear::Range{0, linear.groups(), work.begin, work.end}; };
-  QuantizeContext(work);
+  RoundContext(work);
   Project(work, range(layer.output));
   Normalize(work, layer.attention_norm);
   ClearRange(work);
@@ -365,8 +379,8 @@ void ForwardPass::TokenWiseSplit(const Stream& stream, int layer_number, int thr
                     thread,
                     layer_number};
   const Work all = {stream.area, scratch, 0, 0, stream.panels, thread, layer_number};
-  if (int8_) {
-    QuantizeContext(own);
+  if (arithmetic_ != Arithmetic::kF32) {
+    RoundContext(own);
     Wait(thread);
   }
   Project(all, Share(layer.output, stream.panels, thread));
@@ -376,7 +390,7 @@ void ForwardPass::TokenWiseSplit(const Stream& stream, int layer_number, int thr
   Wait(thread);
   FeedIn(all, Share(layer.ffn_in, stream.panels, thread));
   Wait(thread);
-  if (int8_) {
+  if (arithmetic_ == Arithmetic::kInt8) {
     QuantizeFeed(own, threads_);
     Wait(thread);
   }
@@ -389,13 +403,19 @@ void ForwardPass::TokenWiseSplit(const Stream& stream, int layer_number, int thr
   QueriesKeysValues(all, model_.layers_[next], Share(model_.layers_[next].qkv, stream.panels, thread));
 }
 
-void ForwardPass::QuantizeContext(const Work& work) {
-  if (!int8_) return;
+// What attention found as the projection's input, in the numbers that it multiplies.
+void ForwardPass::RoundContext(const Work& work) {
+  if (arithmetic_ == Arithmetic::kF32) return;
   const Span span(profile_, work.thread, LIMBECK_OP_QUANTIZE, work.layer);
   for (int64_t panel = work.begin; panel < work.end; ++panel) {
+    const float* context = work.area->context + panel * rows_.hidden * kLanes;
+    if (arithmetic_ == Arithmetic::kBf16) {
+      kernels_.round_bf16.run(context, spec_.hidden,
+                              work.scratch->context_pairs + (panel - work.base) * rows_.hidden * kLanes);
+      continue;
+    }
     const QuantizedPanels q = From(work.scratch->context, panel - work.base, spec_.hidden);
-    kernels_.quantize.run(
-        {work.area->context + panel * rows_.hidden * kLanes, nullptr, nullptr, q.q, q.scale, q.zero, spec_.hidden});
+    kernels_.quantize.run({context, nullptr, nullptr, q.q, q.scale, q.zero, spec_.hidden});
   }
 }
 
@@ -403,13 +423,17 @@ void ForwardPass::Project(const Work& work, const Linear::Range& range) {
   const Linear& linear = model_.layers_[static_cast<size_t>(work.layer)].output;
   const Span span(profile_, work.thread, LIMBECK_OP_PROJECT, work.layer, Operations(linear, range));
   const Area& area = *work.area;
-  if (int8_) {
-    const int64_t offset = work.base * rows_.hidden * kLanes;
-    linear.RunInt8(kernels_, work.scratch->context, {rows_.hidden, area.sum + offset, area.x + offset},
-                   {range.group_begin, range.group_end, range.panel_begin - work.base, range.panel_end - work.base});
-  } else {
-    linear.RunF32(kernels_, area.context, rows_.hidden, area.x, rows_.hidden, area.sum, rows_.hidden,
-                  Activation::kIdentity, range);
+  const int64_t offset = work.base * rows_.hidden * kLanes;
+  const Linear::Range local = Local(range, work.base);
+  switch (arithmetic_) {
+    case Arithmetic::kF32:
+      return linear.RunF32(kernels_, area.context + offset, rows_.hidden, area.x + offset, rows_.hidden,
+                           area.sum + offset, rows_.hidden, Activation::kIdentity, local);
+    case Arithmetic::kBf16:
+      return linear.RunBf16(kernels_, work.scratch->context_pairs, rows_.hidden, area.x + offset, area.sum + offset,
+                            nullptr, rows_.hidden, Activation::kIdentity, local);
+    case Arithmetic::kInt8:
+      return linear.RunInt8(kernels_, work.scratch->context, {rows_.hidden, area.sum + offset, area.x + offset}, local);
   }
 }
 
@@ -418,20 +442,17 @@ void ForwardPass::Normalize(const Work& work, const Norm& norm) {
   const Area& area = *work.area;
   for (int64_t panel = work.begin; panel < work.end; ++panel) {
     const int64_t offset = panel * rows_.hidden * kLanes;
-    float* x = area.x + offset;
     const LayerNormArgs args = {
-        area.sum + offset, x, norm.gain, norm.bias, area.low + panel * kLanes, area.high + panel * kLanes, spec_.hidden,
-        spec_.norm_eps};
+        area.sum + offset,          area.x + offset, norm.gain,     norm.bias, area.low + panel * kLanes,
+        area.high + panel * kLanes, spec_.hidden,    spec_.norm_eps};
     kernels_.layer_norm.run(args);
-    if (!int8_) continue;
-    const QuantizedPanels q = From(area.x_q, panel, spec_.hidden);
-    kernels_.quantize.run({x, args.low, args.high, q.q, q.scale, q.zero, spec_.hidden});
+    RoundInput(area, panel);
   }
 }
 
 // Makes ready the thread's own note of the range that FeedIn will find.
 void ForwardPass::ClearRange(const Work& work) {
-  if (!int8_) return;
+  if (arithmetic_ != Arithmetic::kInt8) return;
   const Scratch& own = ws_.scratch[static_cast<size_t>(work.thread)];
   std::fill_n(own.ffn_low, (work.end - work.base) * kLanes, 0.0f);
   std::fill_n(own.ffn_high, (work.end - work.base) * kLanes, 0.0f);
@@ -441,22 +462,26 @@ void ForwardPass::FeedIn(const Work& work, const Linear::Range& range) {
   const Linear& linear = model_.layers_[static_cast<size_t>(work.layer)].ffn_in;
   const Span span(profile_, work.thread, LIMBECK_OP_FFN_IN, work.layer, Operations(linear, range));
   const auto activation = static_cast<Activation>(spec_.activation);
-  const Linear::Range local = {range.group_begin, range.group_end, range.panel_begin - work.base,
-                               range.panel_end - work.base};
-  if (int8_) {
-    const Scratch& own = ws_.scratch[static_cast<size_t>(work.thread)];
-    linear.RunInt8(kernels_, From(work.area->x_q, work.base, spec_.hidden),
-                   {rows_.ffn, nullptr, nullptr, work.scratch->ffn_staged, own.ffn_low, own.ffn_high, activation},
-                   local);
-  } else {
-    linear.RunF32(kernels_, work.area->x + work.base * rows_.hidden * kLanes, rows_.hidden, nullptr, 0,
-                  work.scratch->ffn, rows_.ffn, activation, local);
+  const int64_t offset = work.base * rows_.hidden * kLanes;
+  const Linear::Range local = Local(range, work.base);
+  const Scratch& own = ws_.scratch[static_cast<size_t>(work.thread)];
+  switch (arithmetic_) {
+    case Arithmetic::kF32:
+      return linear.RunF32(kernels_, work.area->x + offset, rows_.hidden, nullptr, 0, work.scratch->ffn, rows_.ffn,
+                           activation, local);
+    case Arithmetic::kBf16:
+      return linear.RunBf16(kernels_, work.area->x_pairs + offset, rows_.hidden, nullptr, nullptr,
+                            work.scratch->ffn_pairs, rows_.ffn, activation, local);
+    case Arithmetic::kInt8:
+      return linear.RunInt8(
+          kernels_, From(work.area->x_q, work.base, spec_.hidden),
+          {rows_.ffn, nullptr, nullptr, work.scratch->ffn_staged, own.ffn_low, own.ffn_high, activation}, local);
   }
 }
 
 // `threads`: how many have computed rows of these panels.
 void ForwardPass::QuantizeFeed(const Work& work, int threads) {
-  if (!int8_) return;
+  if (arithmetic_ != Arithmetic::kInt8) return;
   const Span span(profile_, work.thread, LIMBECK_OP_QUANTIZE, work.layer);
   for (int64_t panel = work.begin - work.base; panel < work.end - work.base; ++panel) {
     const float* low = ws_.scratch[static_cast<size_t>(work.thread)].ffn_low + panel * kLanes;
@@ -487,23 +512,31 @@ void ForwardPass::FeedOut(const Work& work, const Linear::Range& range) {
   const Span span(profile_, work.thread, LIMBECK_OP_FFN_OUT, work.layer, Operations(linear, range));
   const Area& area = *work.area;
   const int64_t offset = work.base * rows_.hidden * kLanes;
-  const Linear::Range local = {range.group_begin, range.group_end, range.panel_begin - work.base,
-                               range.panel_end - work.base};
-  if (int8_) {
-    linear.RunInt8(kernels_, work.scratch->ffn_q, {rows_.hidden, area.sum + offset, area.x + offset}, local);
-  } else {
-    linear.RunF32(kernels_, work.scratch->ffn, rows_.ffn, area.x + offset, rows_.hidden, area.sum + offset,
-                  rows_.hidden, Activation::kIdentity, local);
+  const Linear::Range local = Local(range, work.base);
+  switch (arithmetic_) {
+    case Arithmetic::kF32:
+      return linear.RunF32(kernels_, work.scratch->ffn, rows_.ffn, area.x + offset, rows_.hidden, area.sum + offset,
+                           rows_.hidden, Activation::kIdentity, local);
+    case Arithmetic::kBf16:
+      return linear.RunBf16(kernels_, work.scratch->ffn_pairs, rows_.ffn, area.x + offset, area.sum + offset, nullptr,
+                            rows_.hidden, Activation::kIdentity, local);
+    case Arithmetic::kInt8:
+      return linear.RunInt8(kernels_, work.scratch->ffn_q, {rows_.hidden, area.sum + offset, area.x + offset}, local);
   }
 }
 
 void ForwardPass::QueriesKeysValues(const Work& work, const Layer& layer, const Linear::Range& range) {
   const Span span(profile_, work.thread, LIMBECK_OP_QKV, work.layer + 1, Operations(layer.qkv, range));
   const Area& area = *work.area;
-  if (int8_) {
-    layer.qkv.RunInt8(kernels_, area.x_q, {rows_.qkv, area.qkv}, range);
-  } else {
-    layer.qkv.RunF32(kernels_, area.x, rows_.hidden, nullptr, 0, area.qkv, rows_.qkv, Activation::kIdentity, range);
+  switch (arithmetic_) {
+    case Arithmetic::kF32:
+      return layer.qkv.RunF32(kernels_, area.x, rows_.hidden, nullptr, 0, area.qkv, rows_.qkv, Activation::kIdentity,
+                              range);
+    case Arithmetic::kBf16:
+      return layer.qkv.RunBf16(kernels_, area.x_pairs, rows_.hidden, nullptr, area.qkv, nullptr, rows_.qkv,
+                               Activation::kIdentity, range);
+    case Arithmetic::kInt8:
+      return layer.qkv.RunInt8(kernels_, area.x_q, {rows_.qkv, area.qkv}, range);
   }
 }
 

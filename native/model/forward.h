@@ -27,8 +27,8 @@ struct BatchView {
 
 class ForwardPass {
  public:
-  // Plans the workspace; throws Error when memory cannot be had. The batch is checked; `profile` may be null.
-  ForwardPass(Model& model, const BatchView& batch, int32_t output, float* out, Profile* profile);
+  // Plans the instance's workspace; throws Error when memory cannot be had. The batch is checked; `profile` may be null.
+  ForwardPass(Model& model, Instance& instance, const BatchView& batch, int32_t output, float* out, Profile* profile);
 
   // What thread `thread` of the pool does; all of them must call it.
   void Run(int thread);
@@ -68,9 +68,10 @@ class ForwardPass {
   void TokenWise(const Stream& stream, int layer, int thread, std::atomic<int64_t>& counter);
   void TokenWiseSplit(const Stream& stream, int layer, int thread);
   void TokenWiseBlock(const Work& work);
-  void QuantizeContext(const Work& work);
+  void RoundContext(const Work& work);
   void Project(const Work& work, const Linear::Range& range);
   void Normalize(const Work& work, const Norm& norm);
+  void RoundInput(const Area& area, int64_t panel);
   void ClearRange(const Work& work);
   void FeedIn(const Work& work, const Linear::Range& range);
   void QuantizeFeed(const Work& work, int others);
@@ -89,6 +90,7 @@ class ForwardPass {
   Model& model_;
   const LimbeckModelSpec& spec_;
   const Kernels& kernels_;
+  Barrier& barrier_;
   Workspace& ws_;
   const BatchView batch_;
   const int32_t output_;
@@ -96,10 +98,10 @@ class ForwardPass {
   Profile* const profile_;
   const PanelRows rows_;
   const int threads_;
-  const bool int8_;
-  const bool first_only_;  // the answer needs the last layer for each sequence's first token alone
-  bool together_ = false;  // the batch is one part, which all threads share
-  int areas_ = 0;          // that are planned: one, or one for each thread that takes parts
+  const Arithmetic arithmetic_;  // of the encoder's linear layers
+  const bool first_only_;        // the answer needs the last layer for each sequence's first token alone
+  bool together_ = false;        // the batch is one part, which all threads share
+  int areas_ = 0;                // that are planned: one, or one for each thread that takes parts
   static constexpr int kCounters = 4;
   // Next item of a stage. A stage takes counter stage % 4 and resets the one two ahead, which nobody uses by then.
   std::atomic<int64_t> counters_[kCounters];

@@ -29,7 +29,7 @@ void CheckSpec(const LimbeckModelSpec& spec) {
   if (spec.types < 0 || spec.types >= kLargest) throw Error("the number of token types is outside 0 .. 2^24 - 1");
   if (spec.labels < 0 || spec.labels >= kLargest) throw Error("the number of labels is outside 0 .. 2^24 - 1");
   if (spec.hidden % spec.heads != 0) throw Error("the hidden size does not divide into the attention heads");
-  if (spec.precision != LIMBECK_FP32 && spec.precision != LIMBECK_INT8) throw Error("unknown precision");
+  if (spec.precision < LIMBECK_FP32 || spec.precision > LIMBECK_BF16) throw Error("unknown precision");
   if (spec.activation < LIMBECK_GELU || spec.activation > LIMBECK_IDENTITY) throw Error("unknown activation");
   if (spec.position_mode != LIMBECK_ABSOLUTE && spec.position_mode != LIMBECK_AFTER_PADDING) {
     throw Error("unknown position mode");
@@ -45,6 +45,10 @@ void CheckSpec(const LimbeckModelSpec& spec) {
   if (!std::isfinite(spec.norm_eps) || spec.norm_eps <= 0) throw Error("norm_eps must be a positive finite number");
 }
 
+const char* PrecisionName(int32_t precision) {
+  return precision == LIMBECK_INT8 ? "int8" : precision == LIMBECK_BF16 ? "bf16" : "fp32";
+}
+
 SparseCosts Costs(const LimbeckModelSpec& spec) {
   const float* given = spec.sparse_costs;
   SparseCosts costs;
@@ -57,8 +61,8 @@ SparseCosts Costs(const LimbeckModelSpec& spec) {
 
 // One linear layer before it is packed: its matrices and the plan for them.
 struct Planned {
-  Planned(std::vector<MatrixView> matrices, const SparseCosts& costs, bool staged = false)
-      : stacked(std::move(matrices)), plan(Linear::MakePlan(stacked, costs, staged)) {}
+  Planned(std::vector<MatrixView> matrices, Arithmetic arithmetic, const SparseCosts& costs, bool staged = false)
+      : stacked(std::move(matrices)), plan(Linear::MakePlan(stacked, arithmetic, costs, staged)) {}
   Linear Pack(Slab& slab) const { return Linear::Pack(stacked, plan, slab); }
 
   std::vector<MatrixView> stacked;
@@ -68,16 +72,18 @@ struct Planned {
 // Every linear layer, in the order of the model.
 std::vector<Planned> PlanLinears(const LimbeckModelSpec& spec, const Weights& weights, const SparseCosts& costs) {
   std::vector<Planned> planned;
+  const Arithmetic arithmetic = ArithmeticOf(spec.precision);
   for (int64_t i = 0; i < spec.layers; ++i) {
     const std::string name = LayerName(i);
-    planned.emplace_back(QkvMatrices(weights, i), costs);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "attention.output")}, costs);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.in")}, costs, true);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.out")}, costs);
+    planned.emplace_back(QkvMatrices(weights, i), arithmetic, costs);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "attention.output")}, arithmetic, costs);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.in")}, arithmetic, costs, true);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.out")}, arithmetic, costs);
   }
   if (spec.head_kind != LIMBECK_HEAD_NONE) {
-    if (spec.head_dense >= 0) planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.dense")}, costs);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.classifier")}, costs);
+    if (spec.head_dense >= 0)
+      planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.dense")}, Arithmetic::kF32, costs);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.classifier")}, Arithmetic::kF32, costs);
   }
   return planned;
 }
@@ -101,8 +107,13 @@ const LimbeckModelSpec& Checked(const LimbeckModelSpec& spec) {
 
 }  // namespace
 
-Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t count, Isa isa, int threads)
-    : spec_(Checked(spec)), isa_(isa), kernels_(ChooseKernels(isa)), pool_(threads), barrier_(threads) {
+Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t count, Isa isa, int threads,
+             int instances)
+    : spec_(Checked(spec)), isa_(isa), kernels_(ChooseKernels(isa)) {
+  for (int i = 0; i < instances; ++i) instances_.push_back(std::make_unique<Instance>(threads));
+  if (spec_.precision == LIMBECK_BF16 && kernels_.gemm_bf16.isa == Isa::kReference) {
+    throw Error("bf16 needs AVX512-BF16 beside AVX-512 VNNI");
+  }
   const Weights weights(spec_, tensors, count);
   const std::vector<Planned> linears = PlanLinears(spec_, weights, Costs(spec_));
   auto linear = linears.begin();
@@ -210,22 +221,33 @@ void Model::Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* 
   if (OutputSize(output, tokens, sequences) != out_size) throw Error("the output buffer has the wrong size");
   if (sequences == 0) return;
 
-  const std::lock_guard<std::mutex> lock(mutex_);
-  ForwardPass pass(*this, {ids, type_ids, cu_seqlens, sequences, tokens}, output, out, profile);
-  pool_.Run([&pass](int thread) { pass.Run(thread); });
+  const auto [instance, lock] = TakeInstance();
+  ForwardPass pass(*this, *instance, {ids, type_ids, cu_seqlens, sequences, tokens}, output, out, profile);
+  instance->pool.Run([&pass](int thread) { pass.Run(thread); });
+}
+
+std::pair<Instance*, std::unique_lock<std::mutex>> Model::TakeInstance() {
+  for (const std::unique_ptr<Instance>& instance : instances_) {
+    std::unique_lock<std::mutex> lock(instance->mutex, std::try_to_lock);
+    if (lock.owns_lock()) return {instance.get(), std::move(lock)};
+  }
+  Instance& instance = *instances_[next_.fetch_add(1, std::memory_order_relaxed) % instances_.size()];
+  return {&instance, std::unique_lock<std::mutex>(instance.mutex)};
 }
 
 std::string Model::Describe() {
   // No iostreams: see ReadText in base/cpu.cc.
   const auto text = [](const std::string& value) { return "\"" + value + "\""; };
-  std::string json = "{\"isa\": " + text(IsaName(isa_)) + ", \"threads\": " + std::to_string(pool_.threads()) +
-                     ", \"precision\": " + text(spec_.precision == LIMBECK_INT8 ? "int8" : "fp32") + ", \"layers\": [";
+  std::string json = "{\"isa\": " + text(IsaName(isa_)) + ", \"threads\": " + std::to_string(threads()) +
+                     ", \"instances\": " + std::to_string(instances_.size()) +
+                     ", \"precision\": " + text(PrecisionName(spec_.precision)) + ", \"layers\": [";
   bool first = true;
   const auto row = [&](const std::string& name, const Linear& linear) {
     const Linear::Plan& plan = linear.plan();
-    const char* kernel = !plan.int8             ? kernels_.gemm_f32.name
-                         : plan.block_rows == 0 ? kernels_.gemm_u8s8.name
-                                                : kernels_.spmm_u8s8.name;
+    const char* kernel = plan.block_rows != 0                   ? kernels_.spmm_u8s8.name
+                         : plan.arithmetic == Arithmetic::kInt8 ? kernels_.gemm_u8s8.name
+                         : plan.arithmetic == Arithmetic::kBf16 ? kernels_.gemm_bf16.name
+                                                                : kernels_.gemm_f32.name;
     json += (first ? "{\"name\": " : ", {\"name\": ") + text(name) + ", \"kernel\": " + text(kernel) +
             ", \"shape\": [" + std::to_string(plan.rows) + ", " + std::to_string(plan.cols) +
             "], \"pattern\": " + (plan.block_rows == 0 ? "null" : text(std::to_string(plan.block_rows) + "x4")) +
@@ -243,12 +265,17 @@ std::string Model::Describe() {
     if (spec_.head_dense >= 0) row("head.dense", head_dense_);
     row("head.classifier", classifier_);
   }
-  const std::lock_guard<std::mutex> lock(mutex_);
+  size_t arena = 0;
+  for (const std::unique_ptr<Instance>& instance : instances_) {
+    const std::lock_guard<std::mutex> lock(instance->mutex);
+    arena += instance->workspace.size_bytes();
+  }
   json += "], \"attention\": " +
           text(spec_.precision == LIMBECK_INT8 ? kernels_.attention_s16.name : kernels_.attention.name) +
-          ", \"layer_norm\": " + text(kernels_.layer_norm.name) + ", \"quantize\": " + text(kernels_.quantize.name) +
+          ", \"layer_norm\": " + text(kernels_.layer_norm.name) + ", \"quantize\": " +
+          text(spec_.precision == LIMBECK_BF16 ? kernels_.round_bf16.name : kernels_.quantize.name) +
           ", \"weights_bytes\": " + std::to_string(slab_.size()) +
-          ", \"arena_bytes\": " + std::to_string(workspace_.size_bytes()) + "}";
+          ", \"arena_bytes\": " + std::to_string(arena) + "}";
   return json;
 }
 

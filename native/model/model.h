@@ -5,10 +5,12 @@
 #ifndef LIMBECK_MODEL_MODEL_H_
 #define LIMBECK_MODEL_MODEL_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/pool.h"
@@ -46,18 +48,28 @@ struct Embeddings {
   Norm norm;
 };
 
+// What one pass at a time has for itself: threads and the memory of activations.
+struct Instance {
+  explicit Instance(int threads) : pool(threads), barrier(threads) {}
+  Pool pool;
+  Barrier barrier;
+  Workspace workspace;
+  std::mutex mutex;
+};
+
 class Model {
  public:
-  Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t count, Isa isa, int threads);
+  // So many instances of `threads` threads each share the packed weights.
+  Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t count, Isa isa, int threads, int instances);
 
   const LimbeckModelSpec& spec() const { return spec_; }
 
-  int threads() const { return pool_.threads(); }
+  int threads() const { return instances_.front()->pool.threads(); }
   // Spans that one thread can come to in a pass over so many sequences and tokens.
   size_t MostSpans(int64_t sequences, int64_t tokens) const;
 
   // With `profile`, notes what every thread does. Throws Error on ids out of range, sequences too long, wrong sizes.
-  // Callers from several threads take turns.
+  // Callers from several threads run side by side, one in each instance; further ones take turns.
   void Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences,
                int32_t output, float* out, int64_t out_size, Profile* profile = nullptr);
 
@@ -68,6 +80,8 @@ class Model {
 
   Norm CopyNorm(const Weights& weights, const std::string& prefix);
   const float* CopyFloats(const Weights& weights, const std::string& name);
+  // An instance, and the lock that makes it the caller's.
+  std::pair<Instance*, std::unique_lock<std::mutex>> TakeInstance();
   int64_t OutputSize(int32_t output, int64_t tokens, int64_t sequences) const;
   void CheckBatch(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences) const;
 
@@ -79,10 +93,8 @@ class Model {
   std::vector<Layer> layers_;
   Linear head_dense_;
   Linear classifier_;
-  Pool pool_;
-  Barrier barrier_;
-  Workspace workspace_;
-  std::mutex mutex_;
+  std::vector<std::unique_ptr<Instance>> instances_;
+  std::atomic<uint32_t> next_{0};  // the instance that a caller waits for when none is free
 };
 
 }  // namespace limbeck

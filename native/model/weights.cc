@@ -68,7 +68,8 @@ void Check(const LimbeckModelSpec& spec, const TensorRow& row, const LimbeckTens
   const bool int8_model = spec.precision == LIMBECK_INT8;
   if (row.kind == TensorKind::kFloat && s8) throw Error("tensor " + name + " must be float32");
   if (row.kind == TensorKind::kLinear && s8 != int8_model) {
-    throw Error("tensor " + name + " must be " + (int8_model ? "int8 in an int8 model" : "float32 in an fp32 model"));
+    throw Error("tensor " + name + " must be " +
+                (int8_model ? "int8 in an int8 model" : "float32 in an fp32 or bf16 model"));
   }
   if (s8) {
     if (tensor.scale == nullptr) throw Error("int8 tensor " + name + " has no scales");

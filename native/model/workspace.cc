@@ -54,6 +54,7 @@ void Area::Plan(const LimbeckModelSpec& spec, int64_t tokens, bool with_qkv, boo
     layout.Place(low, panels * kLanes);
     layout.Place(high, panels * kLanes);
     if (spec.precision == LIMBECK_INT8) layout.Place(x_q, panels, spec.hidden);
+    if (spec.precision == LIMBECK_BF16) layout.Place(x_pairs, panels * rows.hidden * kLanes);
     if (with_head) {
       layout.Place(head, panels * rows.hidden * kLanes);
       layout.Place(logits, panels * rows.labels * kLanes);
@@ -73,6 +74,9 @@ void Scratch::Plan(const LimbeckModelSpec& spec, int64_t longest) {
       layout.Place(ffn_high, kBlockPanels * kLanes);
       layout.Place(context, kBlockPanels, spec.hidden);
       layout.Place(ffn_q, kBlockPanels, spec.ffn);
+    } else if (spec.precision == LIMBECK_BF16) {
+      layout.Place(ffn_pairs, kBlockPanels * rows.ffn * kLanes);
+      layout.Place(context_pairs, kBlockPanels * rows.hidden * kLanes);
     } else {
       layout.Place(ffn, kBlockPanels * rows.ffn * kLanes);
     }

@@ -15,6 +15,12 @@ namespace limbeck {
 // read from memory several times, few enough that the feed-forward block's intermediate stays near the core.
 constexpr int64_t kBlockPanels = 8;
 
+inline Arithmetic ArithmeticOf(int32_t precision) {
+  return precision == LIMBECK_INT8   ? Arithmetic::kInt8
+         : precision == LIMBECK_BF16 ? Arithmetic::kBf16
+                                     : Arithmetic::kF32;
+}
+
 // Feature rows of panels, rounded up to whole row groups.
 struct PanelRows {
   explicit PanelRows(const LimbeckModelSpec& spec)
@@ -44,8 +50,9 @@ class Area {
   float* low = nullptr;          // [P][16], range of x
   float* high = nullptr;
   QuantizedPanels x_q;
-  float* head = nullptr;    // [P][hidden][16]
-  float* logits = nullptr;  // [P][labels][16]
+  uint16_t* x_pairs = nullptr;  // [P][hidden / 2][16][2], bf16
+  float* head = nullptr;        // [P][hidden][16]
+  float* logits = nullptr;      // [P][labels][16]
 
  private:
   Slab slab_;
@@ -59,12 +66,14 @@ class Scratch {
   void Plan(const LimbeckModelSpec& spec, int64_t longest);
   size_t size_bytes() const { return slab_.size(); }
 
-  // The feed-forward block's intermediate, kBlockPanels panels: floats, or half precision with its range.
+  // The feed-forward block's intermediate, kBlockPanels panels: floats, bf16, or half precision with its range.
   float* ffn = nullptr;            // [kBlockPanels][ffn][16]
+  uint16_t* ffn_pairs = nullptr;   // [kBlockPanels][ffn / 2][16][2]
   uint16_t* ffn_staged = nullptr;  // [kBlockPanels][ffn][16]
   float* ffn_low = nullptr;        // [kBlockPanels][16]
   float* ffn_high = nullptr;
   QuantizedPanels context;
+  uint16_t* context_pairs = nullptr;  // [kBlockPanels][hidden / 2][16][2]
   QuantizedPanels ffn_q;
   float* attention = nullptr;
 

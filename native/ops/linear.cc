@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <limits>
 #include <string>
 
@@ -25,14 +26,19 @@ void EachRow(const std::vector<MatrixView>& stacked, Visit visit) {
 
 }  // namespace
 
-Linear::Plan Linear::MakePlan(const std::vector<MatrixView>& stacked, const SparseCosts& costs, bool staged) {
+Linear::Plan Linear::MakePlan(const std::vector<MatrixView>& stacked, Arithmetic arithmetic, const SparseCosts& costs,
+                              bool staged) {
   Plan plan;
   for (const MatrixView& matrix : stacked) plan.rows += matrix.rows;
   plan.cols = stacked.front().cols;
-  plan.int8 = stacked.front().s8 != nullptr;
+  plan.arithmetic = arithmetic;
   const int64_t padded = RoundUp(plan.rows, kRowGroup);
-  if (!plan.int8) {
+  if (arithmetic == Arithmetic::kF32) {
     plan.bytes = Slab::Need<float>(padded * plan.cols) + Slab::Need<float>(padded);
+    return plan;
+  }
+  if (arithmetic == Arithmetic::kBf16) {
+    plan.bytes = Slab::Need<uint16_t>(padded * RoundUp(plan.cols, kPair)) + Slab::Need<float>(padded);
     return plan;
   }
   if (plan.cols > kMaxInt8Inputs) {
@@ -62,8 +68,9 @@ Linear Linear::Pack(const std::vector<MatrixView>& stacked, const Plan& plan, Sl
   linear.plan_ = plan;
   linear.bias_ = slab.Take<float>(linear.padded_rows());
   EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) { linear.bias_[row] = matrix.bias[r]; });
-  if (!plan.int8) {
-    linear.PackFloats(stacked, slab);
+  if (plan.arithmetic != Arithmetic::kInt8) {
+    if (plan.arithmetic == Arithmetic::kF32) linear.PackFloats(stacked, slab);
+    if (plan.arithmetic == Arithmetic::kBf16) linear.PackBf16(stacked, slab);
     return linear;
   }
   linear.row_scale_ = slab.Take<float>(linear.padded_rows());
@@ -88,6 +95,19 @@ void Linear::PackFloats(const std::vector<MatrixView>& stacked, Slab& slab) {
   EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
     float* to = packed_f32_ + row / kRowGroup * cols() * kRowGroup + row % kRowGroup;
     for (int64_t k = 0; k < cols(); ++k) to[k * kRowGroup] = matrix.f32[r * cols() + k];
+  });
+}
+
+void Linear::PackBf16(const std::vector<MatrixView>& stacked, Slab& slab) {
+  packed_bf16_ = slab.Take<uint16_t>(padded_rows() * pairs() * kPair);
+  EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
+    uint16_t* to = packed_bf16_ + (row / kRowGroup * pairs() * kRowGroup + row % kRowGroup) * kPair;
+    const float* from = matrix.f32 + r * cols();
+    for (int64_t k = 0; k < cols(); ++k) {
+      const uint16_t rounded = ScalarToBf16(from[k]);
+      if (!std::isfinite(ScalarFromBf16(rounded))) throw Error("a weight is too large for bf16");
+      to[k / kPair * kRowGroup * kPair + k % kPair] = rounded;
+    }
   });
 }
 
@@ -179,6 +199,14 @@ void Linear::RunF32(const Kernels& kernels, const float* input, int64_t input_ro
   const GemmF32Args args = {input,  packed_f32_, bias_,         residual, out,
                             cols(), input_rows,  residual_rows, out_rows, activation};
   kernels.gemm_f32.run(args, range.group_begin, range.group_end, range.panel_begin, range.panel_end);
+}
+
+void Linear::RunBf16(const Kernels& kernels, const uint16_t* input, int64_t input_rows, const float* residual,
+                     float* out, uint16_t* out_pairs, int64_t out_rows, Activation activation,
+                     const Range& range) const {
+  const GemmBf16Args args = {input,     packed_bf16_, bias_,      residual, out,
+                             out_pairs, pairs(),      input_rows, out_rows, activation};
+  kernels.gemm_bf16.run(args, range.group_begin, range.group_end, range.panel_begin, range.panel_end);
 }
 
 void Linear::RunInt8(const Kernels& kernels, const QuantizedPanels& input, const Target& target,

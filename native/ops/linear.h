@@ -25,6 +25,9 @@ struct MatrixView {
   const float* bias = nullptr;   // [rows]
 };
 
+// How a layer multiplies.
+enum class Arithmetic { kF32, kBf16, kInt8 };
+
 // int8 panels with their scales and zero points.
 struct QuantizedPanels {
   uint8_t* q = nullptr;     // [panels][quads][16][4]
@@ -34,18 +37,20 @@ struct QuantizedPanels {
 
 class Linear {
  public:
-  // How a stack of matrices (equal cols, all f32 or all s8) will be packed, and the bytes of slab that it takes.
+  // How a stack of matrices (equal cols, all s8 for kInt8, else all f32) will be packed, and the bytes of slab that it
+  // takes.
   struct Plan {
     int64_t rows = 0;
     int64_t cols = 0;
-    bool int8 = false;
+    Arithmetic arithmetic = Arithmetic::kF32;
     int block_rows = 0;  // 0: dense
     int64_t blocks = 0;
     int64_t slices = 1;  // of the inputs, for the sparse kernel
     size_t bytes = 0;
   };
   // `staged`: the outputs will be. Throws Error where sums could overflow int32.
-  static Plan MakePlan(const std::vector<MatrixView>& stacked, const SparseCosts& costs, bool staged = false);
+  static Plan MakePlan(const std::vector<MatrixView>& stacked, Arithmetic arithmetic, const SparseCosts& costs,
+                       bool staged = false);
   static Linear Pack(const std::vector<MatrixView>& stacked, const Plan& plan, Slab& slab);
 
   int64_t rows() const { return plan_.rows; }
@@ -81,23 +86,29 @@ class Linear {
   // out[:, rows] for the panels in range. `input` panels have input_rows feature rows; residual may be null.
   void RunF32(const Kernels& kernels, const float* input, int64_t input_rows, const float* residual,
               int64_t residual_rows, float* out, int64_t out_rows, Activation activation, const Range& range) const;
+  // `input`: pairs of bfloat16, panels of input_rows. Where `out` is null, outputs become pairs for the next layer.
+  void RunBf16(const Kernels& kernels, const uint16_t* input, int64_t input_rows, const float* residual, float* out,
+               uint16_t* out_pairs, int64_t out_rows, Activation activation, const Range& range) const;
   void RunInt8(const Kernels& kernels, const QuantizedPanels& input, const Target& target, const Range& range) const;
 
  private:
+  int64_t pairs() const { return RoundUp(cols(), kPair) / kPair; }
   void PackFloats(const std::vector<MatrixView>& stacked, Slab& slab);
+  void PackBf16(const std::vector<MatrixView>& stacked, Slab& slab);
   void PackDense(const std::vector<MatrixView>& stacked, Slab& slab);
   void PackBlocks(const std::vector<MatrixView>& stacked, Slab& slab);
   // Copies a block of block_rows rows (null: beyond the last) unless all of it is zero; whether it did.
   bool PackBlock(const int8_t* const* rows, int64_t quad, int8_t* to) const;
 
   Plan plan_;
-  float* packed_f32_ = nullptr;     // [groups][cols][8]
-  int8_t* packed_s8_ = nullptr;     // dense: [groups][quads][8][4]; blocks: [blocks][block_rows][4]
-  int32_t* block_start_ = nullptr;  // [slices][groups * 8 / block_rows + 1]
-  uint16_t* block_quad_ = nullptr;  // [blocks]
-  float* bias_ = nullptr;           // [groups * 8]
-  float* row_scale_ = nullptr;      // [groups * 8]
-  int32_t* row_sum_ = nullptr;      // [groups * 8]
+  float* packed_f32_ = nullptr;      // [groups][cols][8]
+  uint16_t* packed_bf16_ = nullptr;  // [groups][pairs][8][2]
+  int8_t* packed_s8_ = nullptr;      // dense: [groups][quads][8][4]; blocks: [blocks][block_rows][4]
+  int32_t* block_start_ = nullptr;   // [slices][groups * 8 / block_rows + 1]
+  uint16_t* block_quad_ = nullptr;   // [blocks]
+  float* bias_ = nullptr;            // [groups * 8]
+  float* row_scale_ = nullptr;       // [groups * 8]
+  int32_t* row_sum_ = nullptr;       // [groups * 8]
 };
 
 }  // namespace limbeck

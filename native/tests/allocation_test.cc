@@ -120,7 +120,7 @@ LimbeckModel* Create(const Weights& weights, char* error, int32_t error_size) {
   LimbeckModel* model = nullptr;
   const int32_t failed =
       limbeck_model_create(&weights.spec, weights.tensors.data(), static_cast<int32_t>(weights.tensors.size()), nullptr,
-                           3, &model, error, error_size);
+                           3, 2, &model, error, error_size);
   CHECK_THAT((failed != 0) == (model == nullptr), "a model beside an error");
   return model;
 }

@@ -113,11 +113,11 @@ class TinyModel {
   limbeck::test::Random random_{6};
 };
 
-std::string Create(const TinyModel& tiny, const char* isa, int threads, LimbeckModel** model) {
+std::string Create(const TinyModel& tiny, const char* isa, int threads, LimbeckModel** model, int instances = 1) {
   char error[512] = "";
   const std::vector<LimbeckTensor> tensors = tiny.Tensors();
   const int32_t failed = limbeck_model_create(&tiny.spec, tensors.data(), static_cast<int32_t>(tensors.size()), isa,
-                                              threads, model, error, sizeof(error));
+                                              threads, instances, model, error, sizeof(error));
   CHECK_THAT((failed != 0) == (error[0] != '\0'), "an error without a message, or a message without an error");
   return error;
 }
@@ -181,6 +181,11 @@ void TestBitEquality(int32_t precision) {
   std::vector<float> hidden;
   std::vector<float> logits;
   for (const std::string& isa : Isas()) {
+    if (precision == LIMBECK_BF16 && limbeck_has_bf16(isa.c_str()) == 0) {
+      LimbeckModel* model = nullptr;
+      CHECK_THAT(Contains(Create(tiny, isa.c_str(), 1, &model), "AVX512-BF16"), "bf16 on %s", isa.c_str());
+      continue;
+    }
     for (int threads : {1, 2, 3}) {
       LimbeckModel* model = nullptr;
       const std::string error = Create(tiny, isa.c_str(), threads, &model);
@@ -254,6 +259,7 @@ void TestRefusedModels() {
   LimbeckModel* model = nullptr;
   CHECK_THAT(Contains(Create(TinyModel(LIMBECK_FP32), "sse17", 1, &model), "is not known"), "unknown isa accepted");
   CHECK_THAT(Contains(Create(TinyModel(LIMBECK_FP32), nullptr, 0, &model), "threads"), "0 threads accepted");
+  CHECK_THAT(Contains(Create(TinyModel(LIMBECK_FP32), nullptr, 1, &model, 0), "instances"), "0 instances accepted");
 }
 
 void TestRefusedBatches() {
@@ -284,11 +290,11 @@ void TestRefusedBatches() {
   limbeck_model_destroy(model);
 }
 
-// Callers from several threads take turns and get their own answers.
-void TestConcurrentCallers() {
+// Callers from several threads take turns, or run side by side, and get their own answers.
+void TestConcurrentCallers(int instances) {
   const TinyModel tiny(LIMBECK_INT8);
   LimbeckModel* model = nullptr;
-  CHECK_THAT(Create(tiny, nullptr, 2, &model).empty(), "create");
+  CHECK_THAT(Create(tiny, nullptr, 2, &model, instances).empty(), "create");
   std::vector<std::thread> callers;
   for (int caller = 0; caller < 4; ++caller) {
     callers.emplace_back([model, caller] {
@@ -322,9 +328,10 @@ int main() {
   CHECK_THAT(limbeck_available_cpus() >= 1, "cpus");
   TestBitEquality(LIMBECK_FP32);
   TestBitEquality(LIMBECK_INT8);
+  TestBitEquality(LIMBECK_BF16);
   TestRefusedModels();
   TestRefusedBatches();
-  TestConcurrentCallers();
+  for (int instances : {1, 2, 5}) TestConcurrentCallers(instances);
   TestDescribe();
   std::puts("bind: ok");
   return 0;

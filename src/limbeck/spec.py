@@ -21,7 +21,9 @@ Task = Literal[
     "text-classification", "token-classification", "feature-extraction", "sentence-embedding"
 ]
 Pooling = Literal["cls", "max", "mean"]
+# How weights are stored, and how an engine computes with them; bf16 is made of fp32 at load.
 Precision = Literal["fp32", "int8"]
+ComputePrecision = Literal["fp32", "bf16", "int8"]
 
 ARCHITECTURES: tuple[Architecture, ...] = (
     "bert",

@@ -159,8 +159,8 @@ def test_outputs_that_do_not_exist(engine: Engine, zoo: Zoo) -> None:
 
 
 def test_a_precision_that_does_not_exist(model: HuggingFaceModel) -> None:
-    with pytest.raises(InputError, match="'bf16' is not supported; supported: fp32, int8"):
-        Engine(model.spec, model.weights, precision="bf16")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'fp16' is not supported; supported: fp32, bf16, int8"):
+        Engine(model.spec, model.weights, precision="fp16")  # type: ignore[arg-type]
 
 
 def test_weights_that_do_not_match(model: HuggingFaceModel) -> None:

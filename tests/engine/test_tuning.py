@@ -10,6 +10,7 @@ import pytest
 
 from limbeck import huggingface
 from limbeck.engine import Engine, SparseCosts, isas, tuning
+from limbeck.engine.library import has_bf16
 from limbeck.errors import EngineError, InputError
 from limbeck.tensors import Tensor
 
@@ -75,12 +76,14 @@ def test_what_cannot_be_timed() -> None:
         tuning.peak("nonsense", "int8", 0.001)
 
 
-def test_the_peak_is_above_every_kernel() -> None:
+@pytest.mark.parametrize("precision", ["int8", "bf16", "fp32"])
+def test_the_peak_is_above_every_kernel(precision: str) -> None:
+    """A miscounted operation shows at any speed; a busy machine passes as soon as it is calm."""
     isa = isas()[0]
-    if isa == "reference":
-        pytest.skip("this CPU has no vector kernels")
-    peak = max(tuning.peak(isa, "int8", 0.02) for _ in range(3))
-    assert tuning.time_linear(isa, "int8", 768, 768, 64, seconds=0.02).median < 1.1 * peak
+    if isa == "reference" or (precision == "bf16" and not has_bf16(isa)):
+        pytest.skip("this CPU has no such kernels")
+    kernel = tuning.time_linear(isa, precision, 768, 768, 64, seconds=0.02).median
+    assert any(tuning.peak(isa, precision, 0.02) > 0.95 * kernel for _ in range(100))
 
 
 def test_measuring_gives_a_table() -> None:

@@ -50,7 +50,7 @@ def measure(
         EngineError: an instruction set that this CPU lacks.
     """
     for name in isas() if isa is None else (library.choose_isa(isa),):
-        for precision in ("int8", "fp32"):
+        for precision in ("int8", "bf16", "fp32") if library.has_bf16(name) else ("int8", "fp32"):
             patterns = [("dense", 0), *((f"{h}x4", h) for h in tuning.HEIGHTS)]
             for pattern, height in patterns if precision == "int8" else patterns[:1]:
                 for rows, cols in shapes:

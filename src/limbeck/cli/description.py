@@ -55,7 +55,8 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[str]:
     yield _fact(
         "runs as",
         f"{engine['precision']} on {engine['isa']}, {engine['threads']} threads, "
-        f"{engine['weights_bytes'] / 1e6:.1f} MB of packed weights",
+        f"{engine['weights_bytes'] / 1e6:.1f} MB of packed weights"
+        + (f"; {engine['note']}" if engine["note"] else ""),
     )
     yield ""
     yield from _layers(engine)

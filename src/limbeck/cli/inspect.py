@@ -31,7 +31,7 @@ def command(
         float, typer.Option(help="Share of texts that the proposed maximum may cut.")
     ] = 0.01,
     precision: Annotated[
-        str, typer.Option(help="auto, fp32 or int8: describe the model as loaded so.")
+        str, typer.Option(help="auto, fp32, bf16 or int8: describe the model as loaded so.")
     ] = "auto",
     json_output: Annotated[
         bool, typer.Option("--json", help="Write one JSON object instead of tables.")

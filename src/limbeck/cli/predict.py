@@ -78,7 +78,7 @@ def command(
         typer.Option(help="For token classification: none, simple, first, average or max."),
     ] = None,
     precision: Annotated[
-        str, typer.Option(help="auto, fp32 or int8; auto takes the model as it is stored.")
+        str, typer.Option(help="auto, fp32, bf16 or int8; auto takes the model as stored.")
     ] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="Default: the CPUs that this process may use.")

@@ -24,7 +24,7 @@ def command(
     batch: Annotated[
         str, typer.Option(help="Sequences x tokens, such as 8x128, of random token ids.")
     ] = "8x128",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or int8.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32, bf16 or int8.")] = "auto",
     threads: Annotated[
         int | None, typer.Option(help="Default: the CPUs that this process may use.")
     ] = None,

@@ -19,7 +19,7 @@ from limbeck.engine.quantization import convert_weights
 from limbeck.engine.reference import Output
 from limbeck.engine.tuning import SparseCosts
 from limbeck.errors import EngineError, InputError, ModelError
-from limbeck.spec import ModelSpec, Precision, QuantSpec
+from limbeck.spec import ComputePrecision, ModelSpec, Precision, QuantSpec
 from limbeck.tensors import Tensor, Weights, expected_tensors
 
 F32 = npt.NDArray[np.float32]
@@ -29,6 +29,7 @@ _MAX_THREADS = 1024
 # The library runs these three as one matrix, "qkv".
 _FUSED = ("query", "key", "value")
 _DENSE_FLOATS = "runs dense: the sparse kernels are int8"
+_NO_BF16 = "asked for bf16, which needs AVX512-BF16: computes in fp32"
 _DENSE_FASTER = "runs dense: by the measured table, its blocks would not be faster"
 
 
@@ -64,8 +65,9 @@ class Engine:
         spec: ModelSpec,
         weights: Weights,
         *,
-        precision: Precision,
+        precision: ComputePrecision,
         threads: int | None = None,
+        instances: int = 1,
         isa: str | None = None,
         costs: SparseCosts | None = None,
     ) -> None:
@@ -75,42 +77,112 @@ class Engine:
             spec: the model; `spec.quant` says how the weights are stored.
             weights: named tensors, converted where `precision` asks for it. All but the word
                 embeddings are copied.
-            precision: how the encoder's linear layers compute.
-            threads: None for the CPUs that this process may use.
+            precision: how the encoder's linear layers compute. "bf16" becomes "fp32", and
+                `describe` says so, where the CPU or `isa` has no bf16 dot products.
+            threads: of each instance; None: the CPUs that this process may use, shared out.
+            instances: calls of `forward` that run side by side, on the same packed weights.
             isa: a name from `limbeck.engine.isas()`; None for $LIMBECK_ISA, else the best.
             costs: decide which int8 layers run by blocks; None for what `limbeck tune` measured
                 on this CPU, else the library's own table.
 
         Raises:
-            InputError: a precision or a number of threads that makes no sense.
+            InputError: a precision or a number of threads or instances that makes no sense.
             ModelError: weights that do not match the spec, or that cannot be quantised.
             EngineError: no native library, no such ISA, or the library refuses the model, for
                 example because a weight is not finite.
         """
-        if precision not in get_args(Precision):
+        if precision not in get_args(ComputePrecision):
             raise InputError(
                 f"precision {precision!r} is not supported; "
-                f"supported: {', '.join(get_args(Precision))}"
+                f"supported: {', '.join(get_args(ComputePrecision))}"
             )
         lib = library.load()
         self.isa = library.choose_isa(isa)
-        self.threads = _check_threads(threads)
-        self.spec = replace(spec, quant=QuantSpec(precision=precision))
+        self.instances = _check_count("instances", instances)
+        self.threads = _threads(threads, self.instances)
+        self._note = None
+        if precision == "bf16" and not library.has_bf16(self.isa):
+            precision, self._note = "fp32", _NO_BF16
+        self.precision: ComputePrecision = precision
+        kept: Precision = "int8" if precision == "int8" else "fp32"
+        self.spec = replace(spec, quant=QuantSpec(precision=kept))
         _check_weights(spec, weights)
         self._stored = {name: _Stored.of(tensor) for name, tensor in weights.items()}
         self._stored_bytes = sum(tensor.size_bytes for tensor in weights.values())
-        converted = convert_weights(weights, spec.encoder, precision)
+        converted = convert_weights(weights, spec.encoder, kept)
         # The library reads this one in place.
         word_embeddings = np.ascontiguousarray(converted["embeddings.word"].stored())
         costs = tuning.saved(self.isa) if costs is None else costs
-        handle = _create(lib, self.spec, converted, word_embeddings, self.isa, self.threads, costs)
+        handle = self._create(lib, converted, word_embeddings, costs)
         self._handle = handle
         # What the native model reads in place must outlive it, hence the argument.
         weakref.finalize(self, _destroy, lib, handle, word_embeddings)
 
-    @property
-    def precision(self) -> Precision:
-        return self.spec.quant.precision
+    def _create(
+        self,
+        lib: ctypes.CDLL,
+        weights: Weights,
+        word_embeddings: npt.NDArray[Any],
+        costs: SparseCosts | None,
+    ) -> int:
+        encoder, head, labels = self.spec.encoder, self.spec.task.head, len(self.spec.task.labels)
+        native_spec = library.ModelSpecStruct(
+            abi_version=library.ABI_VERSION,
+            precision=library.PRECISIONS[self.precision],
+            layers=encoder.layers,
+            hidden=encoder.hidden,
+            heads=encoder.heads,
+            ffn=encoder.ffn,
+            vocab=encoder.vocab,
+            positions=encoder.positions,
+            types=encoder.types,
+            activation=library.ACTIVATIONS[encoder.activation],
+            position_mode=library.POSITION_MODES[encoder.position_mode],
+            pad_id=encoder.pad_id,
+            head_kind=library.HEAD_KINDS[None if head is None else head.kind],
+            head_dense=-1
+            if head is None or head.dense is None
+            else library.ACTIVATIONS[head.dense],
+            labels=0 if head is None else labels,
+            norm_eps=encoder.norm_eps,
+            sparse_costs=(0.0,) * 6 if costs is None else costs.values(),
+        )
+        rows = list(expected_tensors(encoder, head, labels))
+        structs = (library.TensorStruct * len(rows))()
+        alive: list[npt.NDArray[Any]] = []  # until the library has copied them
+        for struct, (name, shape, _) in zip(structs, rows):
+            tensor = weights[name]
+            values = (
+                word_embeddings
+                if name == "embeddings.word"
+                else np.ascontiguousarray(tensor.stored())
+            )
+            alive.append(values)
+            struct.name = name.encode()
+            struct.dtype = library.DTYPE_S8 if tensor.is_int8 else library.DTYPE_F32
+            struct.rank = len(shape)
+            struct.shape[: len(shape)] = shape
+            struct.data = values.ctypes.data
+            if tensor.scale is not None:
+                scale = np.ascontiguousarray(tensor.scale, dtype=np.float32)
+                alive.append(scale)
+                struct.scale = scale.ctypes.data
+        handle = ctypes.c_void_p()
+        error = library.ErrorText()
+        failed = lib.limbeck_model_create(
+            ctypes.byref(native_spec),
+            structs,
+            len(rows),
+            self.isa.encode(),
+            self.threads,
+            self.instances,
+            ctypes.byref(handle),
+            error.buffer,
+            error.size,
+        )
+        if failed or handle.value is None:
+            raise EngineError(f"the native engine refused the model: {error}")
+        return handle.value
 
     def forward(self, batch: PackedBatch, output: Output = "logits") -> F32:
         """One pass over a packed batch; an empty batch gives an empty array.
@@ -233,7 +305,8 @@ class Engine:
         return ids, types, cu_seqlens
 
     def describe(self) -> dict[str, Any]:
-        """What runs: isa, threads, precision, bytes, and for each linear layer its kernel, shape,
+        """What runs: isa, threads of an instance, instances, precision with a note where it is not
+        the one asked for, bytes, and for each linear layer its kernel, shape,
         stored number format, block and sparsity, the pattern of blocks that it is multiplied by
         (None: dense), and a note where a layer that is stored sparse runs dense.
         """
@@ -243,7 +316,7 @@ class Engine:
         lib.limbeck_model_describe(self._handle, buffer, size)
         native: dict[str, Any] = json.loads(buffer.value)
         layers = [layer | self._storage(layer) for layer in native.pop("layers")]
-        return native | {"stored_bytes": self._stored_bytes, "layers": layers}
+        return native | {"note": self._note, "stored_bytes": self._stored_bytes, "layers": layers}
 
     def _storage(self, layer: dict[str, Any]) -> dict[str, Any]:
         """How the tensors behind one native layer are stored; it may be three fused into one."""
@@ -265,16 +338,17 @@ class Engine:
         }
 
 
-def _check_threads(threads: int | None) -> int:
-    if threads is None:
-        return min(library.available_cpus(), _MAX_THREADS)
-    if (
-        isinstance(threads, bool)
-        or not isinstance(threads, int)
-        or not 1 <= threads <= _MAX_THREADS
-    ):
-        raise InputError(f"threads must be in 1 .. {_MAX_THREADS}, or None, found {threads!r}")
-    return threads
+def _check_count(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_THREADS:
+        raise InputError(f"{name} must be in 1 .. {_MAX_THREADS}, found {value!r}")
+    return value
+
+
+def _threads(asked: int | None, instances: int) -> int:
+    """Threads of each instance."""
+    if asked is not None:
+        return _check_count("threads", asked)
+    return max(1, min(library.available_cpus(), _MAX_THREADS) // instances)
 
 
 def _check_weights(spec: ModelSpec, weights: Weights) -> None:
@@ -286,70 +360,6 @@ def _check_weights(spec: ModelSpec, weights: Weights) -> None:
                 f"tensor {name} has shape {list(weights[name].shape)}; the spec asks for "
                 f"{list(shape)}"
             )
-
-
-def _create(
-    lib: ctypes.CDLL,
-    spec: ModelSpec,
-    weights: Weights,
-    word_embeddings: npt.NDArray[Any],
-    isa: str,
-    threads: int,
-    costs: SparseCosts | None,
-) -> int:
-    encoder, head = spec.encoder, spec.task.head
-    native_spec = library.ModelSpecStruct(
-        abi_version=library.ABI_VERSION,
-        precision=library.PRECISIONS[spec.quant.precision],
-        layers=encoder.layers,
-        hidden=encoder.hidden,
-        heads=encoder.heads,
-        ffn=encoder.ffn,
-        vocab=encoder.vocab,
-        positions=encoder.positions,
-        types=encoder.types,
-        activation=library.ACTIVATIONS[encoder.activation],
-        position_mode=library.POSITION_MODES[encoder.position_mode],
-        pad_id=encoder.pad_id,
-        head_kind=library.HEAD_KINDS[None if head is None else head.kind],
-        head_dense=-1 if head is None or head.dense is None else library.ACTIVATIONS[head.dense],
-        labels=0 if head is None else len(spec.task.labels),
-        norm_eps=encoder.norm_eps,
-        sparse_costs=(0.0,) * 6 if costs is None else costs.values(),
-    )
-    rows = list(expected_tensors(encoder, head, len(spec.task.labels)))
-    structs = (library.TensorStruct * len(rows))()
-    alive: list[npt.NDArray[Any]] = []  # until the library has copied them
-    for struct, (name, shape, _) in zip(structs, rows):
-        tensor = weights[name]
-        values = (
-            word_embeddings if name == "embeddings.word" else np.ascontiguousarray(tensor.stored())
-        )
-        alive.append(values)
-        struct.name = name.encode()
-        struct.dtype = library.DTYPE_S8 if tensor.is_int8 else library.DTYPE_F32
-        struct.rank = len(shape)
-        struct.shape[: len(shape)] = shape
-        struct.data = values.ctypes.data
-        if tensor.scale is not None:
-            scale = np.ascontiguousarray(tensor.scale, dtype=np.float32)
-            alive.append(scale)
-            struct.scale = scale.ctypes.data
-    handle = ctypes.c_void_p()
-    error = library.ErrorText()
-    failed = lib.limbeck_model_create(
-        ctypes.byref(native_spec),
-        structs,
-        len(rows),
-        isa.encode(),
-        threads,
-        ctypes.byref(handle),
-        error.buffer,
-        error.size,
-    )
-    if failed or handle.value is None:
-        raise EngineError(f"the native engine refused the model: {error}")
-    return handle.value
 
 
 def _destroy(lib: ctypes.CDLL, handle: int, _alive: npt.NDArray[Any]) -> None:

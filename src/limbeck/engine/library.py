@@ -13,14 +13,14 @@ from pathlib import Path
 import limbeck
 from limbeck.errors import EngineError
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 FILE_NAME = "liblimbeck.so"
 _ERROR_BYTES = 1024
 
 ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2, "tanh": 3, "identity": 4}
 POSITION_MODES = {"absolute": 0, "after_padding": 1}
 HEAD_KINDS = {None: 0, "sequence": 1, "token": 2}
-PRECISIONS = {"fp32": 0, "int8": 1}
+PRECISIONS = {"fp32": 0, "int8": 1, "bf16": 2}
 DTYPE_F32, DTYPE_S8 = 0, 1
 OPS = {
     "embed": 0,
@@ -93,6 +93,8 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
     lib.limbeck_abi_version.restype = i32
     lib.limbeck_isas.argtypes = [text, i32]
     lib.limbeck_isas.restype = None
+    lib.limbeck_has_bf16.argtypes = [text]
+    lib.limbeck_has_bf16.restype = i32
     lib.limbeck_available_cpus.argtypes = []
     lib.limbeck_available_cpus.restype = i32
     lib.limbeck_model_create.argtypes = [
@@ -100,6 +102,7 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
         ctypes.POINTER(TensorStruct),
         i32,
         text,
+        i32,
         i32,
         ctypes.POINTER(pointer),
         text,
@@ -179,6 +182,11 @@ def isas() -> tuple[str, ...]:
     buffer = ctypes.create_string_buffer(_ERROR_BYTES)
     load().limbeck_isas(buffer, _ERROR_BYTES)
     return tuple(name for name in buffer.value.decode().split(",") if name)
+
+
+def has_bf16(isa: str) -> bool:
+    """Whether this CPU has the bf16 dot products that go with an instruction set of `isas()`."""
+    return bool(load().limbeck_has_bf16(isa.encode()))
 
 
 def available_cpus() -> int:

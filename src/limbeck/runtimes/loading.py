@@ -9,7 +9,7 @@ from limbeck.errors import InputError
 from limbeck.runtimes.model import Model
 from limbeck.runtimes.own import OwnModel
 from limbeck.runtimes.source import open_source
-from limbeck.spec import Precision
+from limbeck.spec import ComputePrecision
 
 
 def load(
@@ -27,10 +27,14 @@ def load(
     Args:
         path_or_hub_id: an artifact, a Hugging Face or sentence-transformers directory, or a name
             on the Hugging Face hub.
-        precision: "fp32", "int8", or "auto": an artifact as it is stored, a Hugging Face directory
-            in fp32. Nothing is quantised unasked.
-        runtime, device, instances: "limbeck", "cpu" and 1 are what this version has.
-        threads: None for the CPUs that this process may use (affinity and cgroup quota).
+        precision: "fp32", "bf16", "int8", or "auto": an artifact as it is stored, a Hugging Face
+            directory in fp32. Nothing is quantised unasked. On a CPU without AVX512-BF16 "bf16"
+            computes in fp32, and `describe()` says so.
+        runtime, device: "limbeck" and "cpu" are what this version has.
+        threads: of each instance; None: the CPUs that this process may use (affinity and cgroup
+            quota), shared out among the instances.
+        instances: calls that run side by side, on one copy of the weights. One instance with all
+            threads answers soonest; several answer more in all where batches are small.
         task: None for the one that the model was made for.
 
     Raises:
@@ -40,15 +44,15 @@ def load(
         EngineError: the native engine is not built, or refuses the model.
         MissingExtraError: a hub name, and huggingface_hub is not installed.
     """
-    _choose("precision", precision, ("auto", *get_args(Precision)))
+    _choose("precision", precision, ("auto", *get_args(ComputePrecision)))
     _choose("runtime", runtime, ("limbeck",))
     _choose("device", device, ("cpu",))
-    _choose("instances", instances, (1,))
     source = open_source(path_or_hub_id, task)
-    chosen: Precision = source.spec.quant.precision
-    if precision != "auto":
-        chosen = "int8" if precision == "int8" else "fp32"
-    return OwnModel(source, precision=chosen, threads=threads)
+    chosen: ComputePrecision = source.spec.quant.precision
+    for asked in get_args(ComputePrecision):
+        if precision == asked:
+            chosen = asked
+    return OwnModel(source, precision=chosen, threads=threads, instances=instances)
 
 
 def _choose(name: str, value: object, supported: tuple[object, ...]) -> None:

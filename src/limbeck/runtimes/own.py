@@ -16,22 +16,35 @@ from limbeck.engine import Engine, Profile
 from limbeck.errors import InputError
 from limbeck.runtimes.model import Output
 from limbeck.runtimes.source import Source
-from limbeck.spec import ModelSpec, Precision
+from limbeck.spec import ComputePrecision, ModelSpec
 from limbeck.text import Tokenizer
 
 
 class OwnModel:
     """A Model that runs on limbeck's engine. See `limbeck.load`."""
 
-    def __init__(self, source: Source, *, precision: Precision, threads: int | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        precision: ComputePrecision,
+        threads: int | None,
+        instances: int = 1,
+    ) -> None:
         """Pack the weights of `source`, which can be dropped afterwards.
 
         Raises:
             ModelError: weights that do not match the spec, or that cannot be quantised.
             EngineError: no native library, or it refuses the model.
-            InputError: a number of threads that makes no sense.
+            InputError: a number of threads or instances that makes no sense.
         """
-        self._engine = Engine(source.spec, source.weights, precision=precision, threads=threads)
+        self._engine = Engine(
+            source.spec,
+            source.weights,
+            precision=precision,
+            threads=threads,
+            instances=instances,
+        )
         source.release()
         self._directory = source.directory
         # Not `source` itself, which would keep the unpacked weights alive.
