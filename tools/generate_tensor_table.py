@@ -11,9 +11,23 @@ from pathlib import Path
 from limbeck.tensors import TENSOR_TABLE
 
 TARGET = Path(__file__).parent.parent / "native" / "model" / "tensor_table.inc"
-AXES = {"C": "hidden", "F": "ffn", "V": "vocab", "P": "positions", "Y": "types", "L": "labels"}
+AXES = {
+    "C": "hidden",
+    "F": "ffn",
+    "V": "vocab",
+    "P": "positions",
+    "Y": "types",
+    "L": "labels",
+    "R": "ends",
+}
 KINDS = {"linear": "kLinear", "embedding": "kEmbedding", "float": "kFloat"}
-WHEN = {"always": "kAlways", "types": "kTypes", "head": "kHead", "dense_head": "kDenseHead"}
+WHEN = {
+    "always": "kAlways",
+    "types": "kTypes",
+    "head": "kHead",
+    "dense_head": "kDenseHead",
+    "static": "kStatic",
+}
 
 
 def render() -> str:

@@ -27,6 +27,7 @@ enum LimbeckActivation {
 enum LimbeckPositionMode { LIMBECK_ABSOLUTE = 0, LIMBECK_AFTER_PADDING = 1 };
 enum LimbeckHeadKind { LIMBECK_HEAD_NONE = 0, LIMBECK_HEAD_SEQUENCE = 1, LIMBECK_HEAD_TOKEN = 2 };
 enum LimbeckPrecision { LIMBECK_FP32 = 0, LIMBECK_INT8 = 1, LIMBECK_BF16 = 2 };
+enum LimbeckActivations { LIMBECK_DYNAMIC = 0, LIMBECK_STATIC = 1 };
 enum LimbeckDtype { LIMBECK_F32 = 0, LIMBECK_S8 = 1 };
 enum LimbeckOutput {
   LIMBECK_LOGITS = 0,       // [B, L] for a sequence head, [T, L] for a token head
@@ -56,6 +57,7 @@ typedef struct LimbeckModelSpec {
   // Time of four inputs of one row, for a panel of tokens: dense, in blocks of 1, 2, 4 and 8 rows, and what a row of
   // blocks costs beside them; in any unit. It decides which int8 layers run by blocks. All zero: the library's table.
   float sparse_costs[6];
+  int32_t activations;  // LimbeckActivations: where the ranges of an int8 model's activations come from
 } LimbeckModelSpec;
 
 // A named tensor, row-major and dense. Names, shapes and which are required: limbeck/tensors.py.

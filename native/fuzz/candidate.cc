@@ -17,7 +17,7 @@ constexpr int32_t kLeast = std::numeric_limits<int32_t>::min();
 constexpr int32_t kMost = std::numeric_limits<int32_t>::max();
 
 enum class TensorKind { kLinear, kEmbedding, kFloat };
-enum class TensorWhen { kAlways, kTypes, kHead, kDenseHead };
+enum class TensorWhen { kAlways, kTypes, kHead, kDenseHead, kStatic };
 
 struct Row {
   std::string name;
@@ -34,6 +34,7 @@ std::vector<Row> Table(const LimbeckModelSpec& spec) {
   const int64_t positions = spec.positions;
   const int64_t types = spec.types;
   const int64_t labels = spec.labels;
+  const int64_t ends = 2;
   return {
 #define LIMBECK_TENSOR(name, rank, first, second, kind, when) {name, rank, {first, second}, kind, when},
 #include "model/tensor_table.inc"
@@ -46,6 +47,7 @@ bool Present(const LimbeckModelSpec& spec, TensorWhen when) {
   if (when == TensorWhen::kTypes) return spec.types > 0;
   if (when == TensorWhen::kHead) return head;
   if (when == TensorWhen::kDenseHead) return head && spec.head_dense >= 0;
+  if (when == TensorWhen::kStatic) return spec.activations == LIMBECK_STATIC;
   return true;
 }
 
@@ -64,6 +66,7 @@ void FillF32(NamedTensor& tensor, std::mt19937& random) {
   tensor.scale.clear();
   tensor.f32.assign(static_cast<size_t>(Count(tensor)), 0.0f);
   for (float& value : tensor.f32) value = draw(random);
+  if (EndsWith(tensor.name, ".range")) tensor.f32 = {tensor.f32[0] - 0.6f, tensor.f32[1] + 0.6f};
 }
 
 void FillS8(NamedTensor& tensor, std::mt19937& random) {
@@ -393,6 +396,7 @@ ModelCandidate DecodeModel(Bytes& bytes) {
   const int heights[] = {0, 0, 1, 2, 4, 8};
   const int height = bytes.Pick(heights);
   const uint32_t kept = static_cast<uint32_t>(bytes.Below(3));
+  if (model.spec.precision == LIMBECK_INT8) model.spec.activations = bytes.Below(2);
   for (const Row& row : Table(model.spec)) {
     if (!Present(model.spec, row.when)) continue;
     const size_t mark = row.name.find("{i}");
@@ -418,8 +422,11 @@ ModelCandidate DecodeModel(Bytes& bytes) {
   if (fault == 13) FaultInForm(bytes, model, random);
   if (fault == 14) FaultInSpec(bytes, model);
   if (fault == 15) FaultInOptions(bytes, model);
+  // A range with other ends may still be one.
+  if (model.owed == Owed::kAnswer && model.fault.find(".range") != std::string::npos) model.owed = Owed::kEither;
   // A weight may be finite and yet too large for bf16.
-  if (model.spec.precision == LIMBECK_BF16 && !model.moderate && model.owed == Owed::kAnswer) model.owed = Owed::kEither;
+  if (model.spec.precision == LIMBECK_BF16 && !model.moderate && model.owed == Owed::kAnswer)
+    model.owed = Owed::kEither;
   model.other_costs = model.spec;
   if (model.owed == Owed::kAnswer) ChangeCosts(bytes, model.other_costs);
   return model;

@@ -18,6 +18,15 @@ inline void FinishScalar(const Int8Output& output, int64_t row, int64_t token, i
     output.out[at] = output.residual == nullptr ? y : y + output.residual[at];
     return;
   }
+  if (output.fixed.q != nullptr) {
+    const FixedRange& fixed = output.fixed;
+    if (row >= fixed.quads * kQuad) return;
+    y = ScalarMin(ScalarMax(ScalarActivateCoarse(output.activation, y), fixed.low), fixed.high);
+    const int32_t q = ScalarToInt(y * fixed.inverse) + fixed.zero;
+    fixed.q[((panel * fixed.quads + row / kQuad) * kLanes + lane) * kQuad + row % kQuad] =
+        static_cast<uint8_t>(q < 0 ? 0 : (q > 255 ? 255 : q));
+    return;
+  }
   y = ScalarMin(ScalarMax(ScalarActivateCoarse(output.activation, y), -kHalfMax), kHalfMax);
   output.staged[at] = ScalarToHalf(y);
   output.low[token] = ScalarMin(output.low[token], y);

@@ -8,11 +8,31 @@ namespace limbeck {
 namespace {
 
 // What a kernel's copy of Finish is made for, so that no choice is left inside its loops.
-enum class Ending { kPlain, kResidual, kStaged };
+enum class Ending { kPlain, kResidual, kStaged, kFixed };
 
 static inline Ending EndingOf(const Int8Output& output) {
-  if (output.out == nullptr) return Ending::kStaged;
+  if (output.out == nullptr) return output.fixed.q == nullptr ? Ending::kStaged : Ending::kFixed;
   return output.residual == nullptr ? Ending::kPlain : Ending::kResidual;
+}
+
+// One byte of each lane's word, in place among the three of its neighbours in the quad; the first clears the word. Rows
+// of a quad come in order, and all from one thread.
+inline void FinishFixed(const FixedRange& fixed, int64_t row, int64_t panel, int64_t lane, Vec y) {
+  if (row >= fixed.quads * kQuad) return;
+  y = Min(Max(y, Set(fixed.low)), Set(fixed.high));
+  const IntVec q = AddInt(ToInt(Mul(y, Set(fixed.inverse))), SetInt(fixed.zero));
+  const IntVec byte = MinInt(MaxInt(q, SetInt(0)), SetInt(255));
+  auto* words = reinterpret_cast<int32_t*>(fixed.q) + (panel * fixed.quads + row / kQuad) * kLanes + lane;
+  switch (row % kQuad) {
+    case 0:
+      return StoreInt(words, byte);
+    case 1:
+      return StoreInt(words, OrInt(LoadInt(words), ShiftLeft<8>(byte)));
+    case 2:
+      return StoreInt(words, OrInt(LoadInt(words), ShiftLeft<16>(byte)));
+    default:
+      return StoreInt(words, OrInt(LoadInt(words), ShiftLeft<24>(byte)));
+  }
 }
 
 // `sums` are those of `row` for kWidth tokens of `panel`, starting at `lane`.
@@ -28,6 +48,8 @@ inline void Finish(const Int8Output& output, int64_t row, int64_t panel, int64_t
     StoreHalf(output.staged + at, y);
     Store(output.low + token, Min(Load(output.low + token), y));
     Store(output.high + token, Max(Load(output.high + token), y));
+  } else if constexpr (kEnding == Ending::kFixed) {
+    FinishFixed(output.fixed, row, panel, lane, ActivateCoarse(output.activation, y));
   } else {
     if constexpr (kEnding == Ending::kResidual) y = Add(y, Load(output.residual + at));
     Store(output.out + at, y);

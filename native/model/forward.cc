@@ -36,7 +36,8 @@ int64_t Operations(const Linear& linear, const Linear::Range& range) {
 
 }  // namespace
 
-ForwardPass::ForwardPass(Model& model, Instance& instance, const BatchView& batch, int32_t output, float* out, Profile* profile)
+ForwardPass::ForwardPass(Model& model, Instance& instance, const BatchView& batch, int32_t output, float* out,
+                         Profile* profile)
     : model_(model),
       spec_(model.spec_),
       kernels_(model.kernels_),
@@ -292,17 +293,19 @@ void ForwardPass::Embed(const Area& area, const Part& part, int64_t panel, int t
                               hidden,
                               spec_.norm_eps};
   kernels_.layer_norm.run(args);
-  RoundInput(area, panel);
+  RoundInput(area, panel, model_.layers_.front().qkv_range);
 }
 
 // A panel of x as the next layer's input, in the numbers that it multiplies.
-void ForwardPass::RoundInput(const Area& area, int64_t panel) {
+void ForwardPass::RoundInput(const Area& area, int64_t panel, const StaticRange& range) {
   const int64_t offset = panel * rows_.hidden * kLanes;
   if (arithmetic_ == Arithmetic::kBf16) kernels_.round_bf16.run(area.x + offset, spec_.hidden, area.x_pairs + offset);
   if (arithmetic_ != Arithmetic::kInt8) return;
   const QuantizedPanels q = From(area.x_q, panel, spec_.hidden);
-  kernels_.quantize.run(
-      {area.x + offset, area.low + panel * kLanes, area.high + panel * kLanes, q.q, q.scale, q.zero, spec_.hidden});
+  const bool fixed = range.low != nullptr;
+  kernels_.quantize.run({area.x + offset, fixed ? range.low : area.low + panel * kLanes,
+                         fixed ? range.high : area.high + panel * kLanes, q.q, q.scale, q.zero, spec_.hidden, nullptr,
+                         fixed});
 }
 
 void ForwardPass::Attend(const Area& area, const Part& part, int64_t item, bool first_only, int thread, int layer) {
@@ -357,14 +360,15 @@ void ForwardPass::TokenWiseBlock(const Work& work) {
   const auto range = [&](const Linear& linear) { return Linear::Range{0, linear.groups(), work.begin, work.end}; };
   RoundContext(work);
   Project(work, range(layer.output));
-  Normalize(work, layer.attention_norm);
-  ClearRange(work);
+  Normalize(work, layer.attention_norm, &layer.ffn_in_range);
+  PrepareFeed(work, work);
   FeedIn(work, range(layer.ffn_in));
   QuantizeFeed(work, 1);
   FeedOut(work, range(layer.ffn_out));
-  Normalize(work, layer.ffn_norm);
-  const auto next = static_cast<size_t>(work.layer) + 1;
-  if (next < model_.layers_.size()) QueriesKeysValues(work, model_.layers_[next], range(model_.layers_[next].qkv));
+  const auto number = static_cast<size_t>(work.layer) + 1;
+  const Layer* next = number < model_.layers_.size() ? &model_.layers_[number] : nullptr;
+  Normalize(work, layer.ffn_norm, next == nullptr ? nullptr : &next->qkv_range);
+  if (next != nullptr) QueriesKeysValues(work, *next, range(next->qkv));
 }
 
 void ForwardPass::TokenWiseSplit(const Stream& stream, int layer_number, int thread) {
@@ -385,22 +389,23 @@ void ForwardPass::TokenWiseSplit(const Stream& stream, int layer_number, int thr
   }
   Project(all, Share(layer.output, stream.panels, thread));
   Wait(thread);
-  Normalize(own, layer.attention_norm);
-  ClearRange(all);
+  Normalize(own, layer.attention_norm, &layer.ffn_in_range);
+  PrepareFeed(all, own);
   Wait(thread);
   FeedIn(all, Share(layer.ffn_in, stream.panels, thread));
   Wait(thread);
-  if (arithmetic_ == Arithmetic::kInt8) {
+  if (arithmetic_ == Arithmetic::kInt8 && layer.ffn_out_range.low == nullptr) {
     QuantizeFeed(own, threads_);
     Wait(thread);
   }
   FeedOut(all, Share(layer.ffn_out, stream.panels, thread));
   Wait(thread);
-  Normalize(own, layer.ffn_norm);
-  const auto next = static_cast<size_t>(layer_number) + 1;
-  if (next == model_.layers_.size()) return;
+  const auto number = static_cast<size_t>(layer_number) + 1;
+  const Layer* next = number < model_.layers_.size() ? &model_.layers_[number] : nullptr;
+  Normalize(own, layer.ffn_norm, next == nullptr ? nullptr : &next->qkv_range);
+  if (next == nullptr) return;
   Wait(thread);
-  QueriesKeysValues(all, model_.layers_[next], Share(model_.layers_[next].qkv, stream.panels, thread));
+  QueriesKeysValues(all, *next, Share(next->qkv, stream.panels, thread));
 }
 
 // What attention found as the projection's input, in the numbers that it multiplies.
@@ -415,7 +420,9 @@ void ForwardPass::RoundContext(const Work& work) {
       continue;
     }
     const QuantizedPanels q = From(work.scratch->context, panel - work.base, spec_.hidden);
-    kernels_.quantize.run({context, nullptr, nullptr, q.q, q.scale, q.zero, spec_.hidden});
+    const StaticRange& range = model_.layers_[static_cast<size_t>(work.layer)].output_range;
+    kernels_.quantize.run(
+        {context, range.low, range.high, q.q, q.scale, q.zero, spec_.hidden, nullptr, range.low != nullptr});
   }
 }
 
@@ -437,7 +444,7 @@ void ForwardPass::Project(const Work& work, const Linear::Range& range) {
   }
 }
 
-void ForwardPass::Normalize(const Work& work, const Norm& norm) {
+void ForwardPass::Normalize(const Work& work, const Norm& norm, const StaticRange* next) {
   const Span span(profile_, work.thread, LIMBECK_OP_NORM, work.layer);
   const Area& area = *work.area;
   for (int64_t panel = work.begin; panel < work.end; ++panel) {
@@ -446,20 +453,30 @@ void ForwardPass::Normalize(const Work& work, const Norm& norm) {
         area.sum + offset,          area.x + offset, norm.gain,     norm.bias, area.low + panel * kLanes,
         area.high + panel * kLanes, spec_.hidden,    spec_.norm_eps};
     kernels_.layer_norm.run(args);
-    RoundInput(area, panel);
+    if (next != nullptr) RoundInput(area, panel, *next);
   }
 }
 
-// Makes ready the thread's own note of the range that FeedIn will find.
-void ForwardPass::ClearRange(const Work& work) {
+// Makes ready what FeedIn writes beside its outputs: the thread's own note of their range, for all panels; or, where
+// the range is fixed, the scales of `own`, which the threads share out.
+void ForwardPass::PrepareFeed(const Work& all, const Work& own) {
   if (arithmetic_ != Arithmetic::kInt8) return;
-  const Scratch& own = ws_.scratch[static_cast<size_t>(work.thread)];
-  std::fill_n(own.ffn_low, (work.end - work.base) * kLanes, 0.0f);
-  std::fill_n(own.ffn_high, (work.end - work.base) * kLanes, 0.0f);
+  const StaticRange& range = model_.layers_[static_cast<size_t>(own.layer)].ffn_out_range;
+  if (range.low == nullptr) {
+    const Scratch& scratch = ws_.scratch[static_cast<size_t>(all.thread)];
+    std::fill_n(scratch.ffn_low, (all.end - all.base) * kLanes, 0.0f);
+    std::fill_n(scratch.ffn_high, (all.end - all.base) * kLanes, 0.0f);
+    return;
+  }
+  const QuantizedPanels& feed = own.scratch->ffn_q;
+  const int64_t first = (own.begin - own.base) * kLanes;
+  std::fill_n(feed.scale + first, (own.end - own.begin) * kLanes, range.scale);
+  std::fill_n(feed.zero + first, (own.end - own.begin) * kLanes, range.zero);
 }
 
 void ForwardPass::FeedIn(const Work& work, const Linear::Range& range) {
-  const Linear& linear = model_.layers_[static_cast<size_t>(work.layer)].ffn_in;
+  const Layer& layer = model_.layers_[static_cast<size_t>(work.layer)];
+  const Linear& linear = layer.ffn_in;
   const Span span(profile_, work.thread, LIMBECK_OP_FFN_IN, work.layer, Operations(linear, range));
   const auto activation = static_cast<Activation>(spec_.activation);
   const int64_t offset = work.base * rows_.hidden * kLanes;
@@ -473,15 +490,22 @@ void ForwardPass::FeedIn(const Work& work, const Linear::Range& range) {
       return linear.RunBf16(kernels_, work.area->x_pairs + offset, rows_.hidden, nullptr, nullptr,
                             work.scratch->ffn_pairs, rows_.ffn, activation, local);
     case Arithmetic::kInt8:
-      return linear.RunInt8(
-          kernels_, From(work.area->x_q, work.base, spec_.hidden),
-          {rows_.ffn, nullptr, nullptr, work.scratch->ffn_staged, own.ffn_low, own.ffn_high, activation}, local);
+      break;
   }
+  Linear::Target target = {rows_.ffn,   nullptr,      nullptr,   work.scratch->ffn_staged,
+                           own.ffn_low, own.ffn_high, activation};
+  if (const StaticRange& known = layer.ffn_out_range; known.low != nullptr) {
+    target.fixed = {work.scratch->ffn_q.q, RoundUp(spec_.ffn, kQuad) / kQuad,
+                    known.low[0],          known.high[0],
+                    known.inverse,         known.zero};
+  }
+  linear.RunInt8(kernels_, From(work.area->x_q, work.base, spec_.hidden), target, local);
 }
 
 // `threads`: how many have computed rows of these panels.
 void ForwardPass::QuantizeFeed(const Work& work, int threads) {
   if (arithmetic_ != Arithmetic::kInt8) return;
+  if (model_.layers_[static_cast<size_t>(work.layer)].ffn_out_range.low != nullptr) return;  // FeedIn did it
   const Span span(profile_, work.thread, LIMBECK_OP_QUANTIZE, work.layer);
   for (int64_t panel = work.begin - work.base; panel < work.end - work.base; ++panel) {
     const float* low = ws_.scratch[static_cast<size_t>(work.thread)].ffn_low + panel * kLanes;

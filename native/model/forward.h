@@ -27,7 +27,8 @@ struct BatchView {
 
 class ForwardPass {
  public:
-  // Plans the instance's workspace; throws Error when memory cannot be had. The batch is checked; `profile` may be null.
+  // Plans the instance's workspace; throws Error when memory cannot be had. The batch is checked; `profile` may be
+  // null.
   ForwardPass(Model& model, Instance& instance, const BatchView& batch, int32_t output, float* out, Profile* profile);
 
   // What thread `thread` of the pool does; all of them must call it.
@@ -70,9 +71,10 @@ class ForwardPass {
   void TokenWiseBlock(const Work& work);
   void RoundContext(const Work& work);
   void Project(const Work& work, const Linear::Range& range);
-  void Normalize(const Work& work, const Norm& norm);
-  void RoundInput(const Area& area, int64_t panel);
-  void ClearRange(const Work& work);
+  // `next`: the range of the layer that x goes to; null: to none, so it need not be rounded.
+  void Normalize(const Work& work, const Norm& norm, const StaticRange* next);
+  void RoundInput(const Area& area, int64_t panel, const StaticRange& range);
+  void PrepareFeed(const Work& all, const Work& own);
   void FeedIn(const Work& work, const Linear::Range& range);
   void QuantizeFeed(const Work& work, int others);
   void FeedOut(const Work& work, const Linear::Range& range);

@@ -8,6 +8,7 @@
 
 #include "base/cpu.h"
 #include "base/error.h"
+#include "base/math_scalar.h"
 #include "model/forward.h"
 
 namespace limbeck {
@@ -30,6 +31,9 @@ void CheckSpec(const LimbeckModelSpec& spec) {
   if (spec.labels < 0 || spec.labels >= kLargest) throw Error("the number of labels is outside 0 .. 2^24 - 1");
   if (spec.hidden % spec.heads != 0) throw Error("the hidden size does not divide into the attention heads");
   if (spec.precision < LIMBECK_FP32 || spec.precision > LIMBECK_BF16) throw Error("unknown precision");
+  if (spec.activations != LIMBECK_DYNAMIC && (spec.activations != LIMBECK_STATIC || spec.precision != LIMBECK_INT8)) {
+    throw Error("static ranges of activations are for int8 models");
+  }
   if (spec.activation < LIMBECK_GELU || spec.activation > LIMBECK_IDENTITY) throw Error("unknown activation");
   if (spec.position_mode != LIMBECK_ABSOLUTE && spec.position_mode != LIMBECK_AFTER_PADDING) {
     throw Error("unknown position mode");
@@ -96,6 +100,7 @@ size_t SlabBytes(const LimbeckModelSpec& spec, const Weights& weights, const std
   if (spec.types > 0) bytes += Slab::Need<float>(int64_t{spec.types} * spec.hidden);
   if (weights.Find("embeddings.word").dtype == LIMBECK_S8) bytes += Slab::Need<float>(spec.vocab);
   bytes += 4 * vector * static_cast<size_t>(spec.layers);
+  bytes += 8 * Slab::Need<float>(kLanes) * static_cast<size_t>(spec.layers);  // ranges
   for (const Planned& linear : linears) bytes += linear.plan.bytes;
   return bytes;
 }
@@ -140,6 +145,12 @@ Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t
     layer.ffn_out = (linear++)->Pack(slab_);
     layer.attention_norm = CopyNorm(weights, name + "attention.norm");
     layer.ffn_norm = CopyNorm(weights, name + "ffn.norm");
+    if (spec_.activations == LIMBECK_STATIC) {
+      layer.qkv_range = TakeRange(weights, name + "attention.range");
+      layer.output_range = TakeRange(weights, name + "attention.output.range");
+      layer.ffn_in_range = TakeRange(weights, name + "ffn.in.range");
+      layer.ffn_out_range = TakeRange(weights, name + "ffn.out.range");
+    }
     layers_.push_back(layer);
   }
   if (spec_.head_kind != LIMBECK_HEAD_NONE) {
@@ -154,6 +165,26 @@ const float* Model::CopyFloats(const Weights& weights, const std::string& name) 
   float* copy = slab_.Take<float>(count);
   std::memcpy(copy, tensor.data, sizeof(float) * static_cast<size_t>(count));
   return copy;
+}
+
+// The quantiser's own arithmetic (kernels/quantize_f32_u8), once for all tokens.
+StaticRange Model::TakeRange(const Weights& weights, const std::string& name) {
+  const float* ends = weights.Floats(name);
+  const float spread = ends[1] - ends[0];
+  if (!(ends[0] <= 0.0f && ends[1] >= 0.0f && spread > kFlatRange && std::isfinite(spread))) {
+    throw Error("tensor " + name + " is no range: it must hold a low end up to 0 and a high end from 0 on, apart");
+  }
+  StaticRange range;
+  float* low = slab_.Take<float>(kLanes);
+  float* high = slab_.Take<float>(kLanes);
+  std::fill_n(low, kLanes, ends[0]);
+  std::fill_n(high, kLanes, ends[1]);
+  range.low = low;
+  range.high = high;
+  range.inverse = 255.0f / spread;
+  range.scale = spread * (1.0f / 255.0f);
+  range.zero = std::clamp(ScalarToInt((0.0f - ends[0]) * range.inverse), 0, 255);
+  return range;
 }
 
 Norm Model::CopyNorm(const Weights& weights, const std::string& prefix) {
@@ -274,8 +305,7 @@ std::string Model::Describe() {
           text(spec_.precision == LIMBECK_INT8 ? kernels_.attention_s16.name : kernels_.attention.name) +
           ", \"layer_norm\": " + text(kernels_.layer_norm.name) + ", \"quantize\": " +
           text(spec_.precision == LIMBECK_BF16 ? kernels_.round_bf16.name : kernels_.quantize.name) +
-          ", \"weights_bytes\": " + std::to_string(slab_.size()) +
-          ", \"arena_bytes\": " + std::to_string(arena) + "}";
+          ", \"weights_bytes\": " + std::to_string(slab_.size()) + ", \"arena_bytes\": " + std::to_string(arena) + "}";
   return json;
 }
 

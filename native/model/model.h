@@ -30,6 +30,15 @@ struct Norm {
   const float* bias = nullptr;
 };
 
+// The range of an int8 layer's inputs when it is known beforehand.
+struct StaticRange {
+  const float* low = nullptr;  // [16], the same for each token; null: every token has a range of its own
+  const float* high = nullptr;
+  float inverse = 0.0f;
+  float scale = 0.0f;
+  int32_t zero = 0;
+};
+
 struct Layer {
   Linear qkv;  // query, key and value stacked: [3C, C]
   Linear output;
@@ -37,6 +46,10 @@ struct Layer {
   Linear ffn_out;
   Norm attention_norm;
   Norm ffn_norm;
+  StaticRange qkv_range;
+  StaticRange output_range;
+  StaticRange ffn_in_range;
+  StaticRange ffn_out_range;
 };
 
 struct Embeddings {
@@ -79,6 +92,7 @@ class Model {
   friend class ForwardPass;
 
   Norm CopyNorm(const Weights& weights, const std::string& prefix);
+  StaticRange TakeRange(const Weights& weights, const std::string& name);
   const float* CopyFloats(const Weights& weights, const std::string& name);
   // An instance, and the lock that makes it the caller's.
   std::pair<Instance*, std::unique_lock<std::mutex>> TakeInstance();

@@ -11,7 +11,7 @@ namespace limbeck {
 namespace {
 
 enum class TensorKind { kLinear, kEmbedding, kFloat };
-enum class TensorWhen { kAlways, kTypes, kHead, kDenseHead };
+enum class TensorWhen { kAlways, kTypes, kHead, kDenseHead, kStatic };
 
 struct TensorRow {
   std::string name;  // "{i}" stands for a layer number
@@ -28,6 +28,7 @@ std::vector<TensorRow> Table(const LimbeckModelSpec& spec) {
   const int64_t positions = spec.positions;
   const int64_t types = spec.types;
   const int64_t labels = spec.labels;
+  const int64_t ends = 2;  // of a range: low and high
   return {
 #define LIMBECK_TENSOR(name, rank, first, second, kind, when) {name, rank, {first, second}, kind, when},
 #include "model/tensor_table.inc"
@@ -45,6 +46,8 @@ bool Required(const LimbeckModelSpec& spec, TensorWhen when) {
       return spec.head_kind != LIMBECK_HEAD_NONE;
     case TensorWhen::kDenseHead:
       return spec.head_kind != LIMBECK_HEAD_NONE && spec.head_dense >= 0;
+    case TensorWhen::kStatic:
+      return spec.activations == LIMBECK_STATIC;
   }
   return false;
 }

@@ -211,8 +211,9 @@ void Linear::RunBf16(const Kernels& kernels, const uint16_t* input, int64_t inpu
 
 void Linear::RunInt8(const Kernels& kernels, const QuantizedPanels& input, const Target& target,
                      const Range& range) const {
-  const Int8Output output = {input.scale, input.zero,      row_sum_,      row_scale_, bias_,       target.rows,
-                             target.out,  target.residual, target.staged, target.low, target.high, target.activation};
+  const Int8Output output = {input.scale, input.zero,        row_sum_,        row_scale_,    bias_,
+                             target.rows, target.out,        target.residual, target.staged, target.low,
+                             target.high, target.activation, target.fixed};
   const int64_t quads = RoundUp(cols(), kQuad) / kQuad;
   if (plan_.block_rows == 0) {
     kernels.gemm_u8s8.run({input.q, packed_s8_, quads, output}, range.group_begin, range.group_end, range.panel_begin,

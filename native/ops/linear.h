@@ -71,8 +71,8 @@ class Linear {
     int64_t panel_end;
   };
 
-  // Where an int8 layer's outputs go: as floats, with a residual or without, or activated and in half precision, with
-  // their range, for the quantiser.
+  // Where an int8 layer's outputs go: as floats, with a residual or without; activated and in half precision, with
+  // their range, for the quantiser; or activated and quantised, in a range known beforehand.
   struct Target {
     int64_t rows;                     // feature rows of a panel of every buffer here
     float* out = nullptr;             // [panels][rows][16]
@@ -81,6 +81,7 @@ class Linear {
     float* low = nullptr;             // [panels][16]
     float* high = nullptr;
     Activation activation = Activation::kIdentity;
+    FixedRange fixed = {};  // with its q, where out is null: activated and quantised
   };
 
   // out[:, rows] for the panels in range. `input` panels have input_rows feature rows; residual may be null.

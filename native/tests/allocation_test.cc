@@ -106,9 +106,24 @@ struct Weights {
     for (int64_t i = 0; i < rows * (cols == 0 ? 1 : cols); ++i) values.back().push_back(draw(random));
   }
 
-  LimbeckModelSpec spec = {
-      LIMBECK_ABI_VERSION, LIMBECK_FP32, 1, 6,      2, 10, 5, 40, 0, LIMBECK_GELU, LIMBECK_ABSOLUTE, 0,
-      LIMBECK_HEAD_NONE,   -1,           0, 1e-12f, {}};
+  LimbeckModelSpec spec = {LIMBECK_ABI_VERSION,
+                           LIMBECK_FP32,
+                           1,
+                           6,
+                           2,
+                           10,
+                           5,
+                           40,
+                           0,
+                           LIMBECK_GELU,
+                           LIMBECK_ABSOLUTE,
+                           0,
+                           LIMBECK_HEAD_NONE,
+                           -1,
+                           0,
+                           1e-12f,
+                           {},
+                           LIMBECK_DYNAMIC};
   limbeck::test::Random random{7};
   std::vector<std::string> names;
   std::vector<std::vector<int64_t>> shapes;

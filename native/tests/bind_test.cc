@@ -23,9 +23,10 @@ struct Named {
 
 class TinyModel {
  public:
-  explicit TinyModel(int32_t precision) {
-    spec = {LIMBECK_ABI_VERSION,   precision,    2, 24,     3, 40, 50, 70, 2, LIMBECK_GELU, LIMBECK_ABSOLUTE, 0,
-            LIMBECK_HEAD_SEQUENCE, LIMBECK_TANH, 3, 1e-12f, {}};
+  explicit TinyModel(int32_t precision, int32_t activations = LIMBECK_DYNAMIC) {
+    spec = {
+        LIMBECK_ABI_VERSION,   precision,    2, 24,     3,  40,         50, 70, 2, LIMBECK_GELU, LIMBECK_ABSOLUTE, 0,
+        LIMBECK_HEAD_SEQUENCE, LIMBECK_TANH, 3, 1e-12f, {}, activations};
     Embedding("embeddings.word", spec.vocab);
     Float("embeddings.position", {spec.positions, spec.hidden}, -0.5, 0.5);
     Float("embeddings.type", {spec.types, spec.hidden}, -0.5, 0.5);
@@ -39,6 +40,12 @@ class TinyModel {
       Linear(layer + "ffn.in", spec.ffn, spec.hidden);
       Linear(layer + "ffn.out", spec.hidden, spec.ffn);
       Norm(layer + "ffn.norm");
+      if (activations != LIMBECK_STATIC) continue;
+      // narrow enough that some values lie beyond
+      for (const char* part : {"attention", "attention.output", "ffn.in", "ffn.out"}) {
+        Float(layer + part + ".range", {2}, 1, 2);
+        tensors.back().f32[0] *= -1;
+      }
     }
     Float("head.dense.weight", {spec.hidden, spec.hidden}, -0.5, 0.5);
     Float("head.dense.bias", {spec.hidden}, -0.2, 0.2);
@@ -171,8 +178,8 @@ std::vector<std::string> Isas() {
 bool Contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 // The same bits from every instruction set, thread count, batch and place in the batch.
-void TestBitEquality(int32_t precision) {
-  const TinyModel tiny(precision);
+void TestBitEquality(int32_t precision, int32_t activations = LIMBECK_DYNAMIC) {
+  const TinyModel tiny(precision, activations);
   Batch batch;
   const std::vector<int> lengths = {5, 1, 33, 16, 70, 17, 2};
   for (size_t i = 0; i < lengths.size(); ++i) batch.Add(lengths[i], static_cast<int>(i));
@@ -250,6 +257,13 @@ void TestRefusedModels() {
     version.spec.abi_version = 99;
     ExpectRefused(version, "differ in version");
   }
+  for (const std::pair<float, float>& ends :
+       {std::pair(0.5f, 1.0f), std::pair(-1.0f, -0.5f), std::pair(0.0f, 0.0f), std::pair(-3e38f, 3e38f)}) {
+    TinyModel range(LIMBECK_INT8, LIMBECK_STATIC);
+    range.Find("layers.1.ffn.in.range").f32 = {ends.first, ends.second};
+    ExpectRefused(range, "layers.1.ffn.in.range is no range");
+  }
+  ExpectRefused(TinyModel(LIMBECK_FP32, LIMBECK_STATIC), "for int8 models");
   TinyModel scale(LIMBECK_INT8);
   scale.Find("layers.0.attention.key.weight").scale[7] = -1.0f;
   ExpectRefused(scale, "row 7");
@@ -328,6 +342,7 @@ int main() {
   CHECK_THAT(limbeck_available_cpus() >= 1, "cpus");
   TestBitEquality(LIMBECK_FP32);
   TestBitEquality(LIMBECK_INT8);
+  TestBitEquality(LIMBECK_INT8, LIMBECK_STATIC);
   TestBitEquality(LIMBECK_BF16);
   TestRefusedModels();
   TestRefusedBatches();

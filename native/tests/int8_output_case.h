@@ -10,7 +10,7 @@
 
 namespace limbeck::test {
 
-enum class Way { kPlain, kResidual, kStaged };
+enum class Way { kPlain, kResidual, kStaged, kFixed };
 
 // Operands for `rows` output rows and `panels` panels; row_sum is the caller's to fill.
 struct OutputOperands {
@@ -44,7 +44,9 @@ struct Written {
       : out(panels * rows * kLanes, 1),
         staged(panels * rows * kLanes, 1),
         low(panels * kLanes, 1),
-        high(panels * kLanes, 1) {}
+        high(panels * kLanes, 1),
+        quads(rows / kQuad - (rows > kQuad ? 1 : 0)),
+        q(panels * quads * kQuad * kLanes, 1) {}
 
   Int8Output Output(const OutputOperands& operands, Way way, Activation activation) {
     return {operands.scale.data(),
@@ -53,17 +55,21 @@ struct Written {
             operands.row_scale.data(),
             operands.bias.data(),
             operands.rows,
-            way == Way::kStaged ? nullptr : out.data(),
+            way == Way::kStaged || way == Way::kFixed ? nullptr : out.data(),
             way == Way::kResidual ? operands.residual.data() : nullptr,
             staged.data(),
             low.data(),
             high.data(),
-            activation};
+            activation,
+            way == Way::kFixed ? Fixed() : FixedRange{}};
   }
+
+  // A range that some outputs lie beyond; one quad fewer than there are rows, as where padding has no place.
+  FixedRange Fixed() { return {q.data(), quads, -0.5f, 1.5f, 127.5f, 64}; }
 
   bool SameAs(const Written& other) const {
     return SameBits(out, other.out) && SameBits(staged, other.staged) && SameBits(low, other.low) &&
-           SameBits(high, other.high);
+           SameBits(high, other.high) && SameBits(q, other.q);
   }
 
   // Whether what stands at (row, token) comes of `sum`, which is that of w * (a - zero).
@@ -83,6 +89,15 @@ struct Written {
                  static_cast<int>(token), bound);
       return;
     }
+    if (way == Way::kFixed) {
+      if (row >= quads * kQuad) return;
+      const double exact = std::fmin(std::fmax(ScalarActivate(activation, y), -0.5), 1.5);
+      const int got = q[((token / kLanes * quads + row / kQuad) * kLanes + token % kLanes) * kQuad + row % kQuad];
+      // the zero point pushes the last quarter of a step beyond 255
+      CHECK_THAT(std::fabs((got - 64) / 127.5 - exact) <= 6e-6 + 0.51 / 127.5 || (got == 255 && exact > 1.49),
+                 "row %d token %d: %d, of %g", static_cast<int>(row), static_cast<int>(token), got, exact);
+      return;
+    }
     if (way == Way::kResidual) y += operands.residual[at];
     CHECK_THAT(out[at] == y, "row %d token %d: %g, expected %g", static_cast<int>(row), static_cast<int>(token),
                out[at], y);
@@ -92,6 +107,8 @@ struct Written {
   Buffer<uint16_t> staged;
   Buffer<float> low;
   Buffer<float> high;
+  int64_t quads;
+  Buffer<uint8_t> q;
 };
 
 }  // namespace limbeck::test

@@ -21,6 +21,8 @@ Task = Literal[
     "text-classification", "token-classification", "feature-extraction", "sentence-embedding"
 ]
 Pooling = Literal["cls", "max", "mean"]
+# Whether each token's range is found when it comes by, or the model brings one for all of them.
+Activations = Literal["dynamic", "static"]
 # How weights are stored, and how an engine computes with them; bf16 is made of fp32 at load.
 Precision = Literal["fp32", "int8"]
 ComputePrecision = Literal["fp32", "bf16", "int8"]
@@ -172,10 +174,19 @@ class SparsitySpec:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantSpec:
-    """Number formats. int8: weights s8 per output row, activations u8 asymmetric per token."""
+    """Number formats. int8: weights s8 per output row, activations u8 asymmetric: "dynamic", in
+    each token's own range, or "static", in ranges that come with the weights.
+
+    Raises:
+        ModelError: static ranges without int8.
+    """
 
     precision: Precision
-    activations: Literal["dynamic"] = "dynamic"
+    activations: Activations = "dynamic"
+
+    def __post_init__(self) -> None:
+        if self.activations == "static" and self.precision != "int8":
+            raise ModelError("static ranges of activations are for int8 models")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from limbeck.errors import ModelError
-from limbeck.spec import EncoderSpec, HeadSpec
+from limbeck.spec import Activations, EncoderSpec, HeadSpec
 
-Axis = Literal["C", "F", "V", "P", "Y", "L"]
-When = Literal["always", "types", "head", "dense_head"]
+Axis = Literal["C", "F", "V", "P", "Y", "L", "R"]
+When = Literal["always", "types", "head", "dense_head", "static"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class TensorRow:
     """One row of the table. `{i}` in a name stands for a layer number.
 
     kind "linear": [outputs, inputs], may be int8 rows and block-sparse; "embedding": [rows, C],
-    may be int8 rows; "float": always float32.
+    may be int8 rows; "float": always float32. Axis R is a range's low and high end.
     """
 
     name: str
@@ -52,14 +52,18 @@ TENSOR_TABLE: tuple[TensorRow, ...] = (
     _row("layers.{i}.attention.key.bias", "C", "float"),
     _row("layers.{i}.attention.value.weight", "CC", "linear"),
     _row("layers.{i}.attention.value.bias", "C", "float"),
+    _row("layers.{i}.attention.range", "R", "float", "static"),
     _row("layers.{i}.attention.output.weight", "CC", "linear"),
     _row("layers.{i}.attention.output.bias", "C", "float"),
+    _row("layers.{i}.attention.output.range", "R", "float", "static"),
     _row("layers.{i}.attention.norm.gain", "C", "float"),
     _row("layers.{i}.attention.norm.bias", "C", "float"),
     _row("layers.{i}.ffn.in.weight", "FC", "linear"),
     _row("layers.{i}.ffn.in.bias", "F", "float"),
+    _row("layers.{i}.ffn.in.range", "R", "float", "static"),
     _row("layers.{i}.ffn.out.weight", "CF", "linear"),
     _row("layers.{i}.ffn.out.bias", "C", "float"),
+    _row("layers.{i}.ffn.out.range", "R", "float", "static"),
     _row("layers.{i}.ffn.norm.gain", "C", "float"),
     _row("layers.{i}.ffn.norm.bias", "C", "float"),
     _row("head.dense.weight", "CC", "float", "dense_head"),
@@ -70,7 +74,10 @@ TENSOR_TABLE: tuple[TensorRow, ...] = (
 
 
 def expected_tensors(
-    encoder: EncoderSpec, head: HeadSpec | None, labels: int
+    encoder: EncoderSpec,
+    head: HeadSpec | None,
+    labels: int,
+    activations: Activations = "dynamic",
 ) -> Iterator[tuple[str, tuple[int, ...], TensorRow]]:
     """Yield (name, shape, table row) for every tensor that a model of this shape must have."""
     sizes: dict[str, int] = {
@@ -80,12 +87,14 @@ def expected_tensors(
         "P": encoder.positions,
         "Y": encoder.types,
         "L": labels,
+        "R": 2,
     }
     present: dict[When, bool] = {
         "always": True,
         "types": encoder.types > 0,
         "head": head is not None,
         "dense_head": head is not None and head.dense is not None,
+        "static": activations == "static",
     }
     for row in TENSOR_TABLE:
         if not present[row.when]:

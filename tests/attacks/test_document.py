@@ -289,7 +289,8 @@ def test_wrong_type_of_every_field(made: Path) -> None:
         (put("spec.task.head.kind", "token"), "needs a head of kind 'sequence'"),
         (put("spec.task.head.dense", None), "not part of this model: 'head.dense"),
         (put("spec.quant.precision", "fp32"), "must be F32"),
-        (put("spec.quant.activations", "static"), "activations must be"),
+        (put("spec.quant.activations", "sometimes"), "activations must be"),
+        (put("spec.quant.activations", "static"), "attention.range is missing"),
     ],
 )
 def test_specs(made: Path, change: Change, message: str) -> None:

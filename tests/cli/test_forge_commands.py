@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import models
-from limbeck import artifact, pipeline
+from limbeck import artifact, load, pipeline
 from limbeck.cli.main import run
 
 pytest.importorskip("torch")
@@ -82,6 +82,10 @@ def test_from_texts_to_an_artifact_that_answers(
     classify = pipeline("text-classification", made)
     answers = classify(["the great clean house", "the cold bad house"])
     assert [answer["label"] for answer in answers] == ["like", "dislike"]
+
+    sample = ["--calibrate", str(place / "rows.jsonl"), "--texts-at-most", "20"]
+    assert run(["convert", str(student), "--out", str(place / "static"), *sample]) == 0
+    assert load(place / "static").describe()["activations"] == "static"
 
 
 def test_a_teacher_is_not_verified_against_another_model(

@@ -235,6 +235,24 @@ def test_export_keeps_the_threshold_and_replaces_an_older_artifact(
     assert [path.name for path in tmp_path.iterdir()] == ["artifact"], "something was left behind"
 
 
+def test_export_with_static_ranges(source: Path, tmp_path: Path) -> None:
+    texts = [
+        "The flat is on the fourth floor, without a lift.",
+        "Ten minutes on foot.",
+        "Hello",
+    ] * 5
+    made = export(source, tmp_path / "static", calibrate=texts)
+    rows = {(row.found, row.expected, row.output): row.error for row in made.report.comparisons}
+    assert rows["int8 engine", "int8 oracle", "hidden"] == 0
+    model = runtimes.load(tmp_path / "static")
+    assert model.describe()["activations"] == "static"
+    dynamic = export(source, tmp_path / "dynamic")
+    assert dynamic.digest != made.digest
+    assert export(source, tmp_path / "again", calibrate=texts).digest == made.digest
+    with pytest.raises(InputError, match="static ranges are for int8"):
+        export(source, tmp_path / "floats", "fp32", calibrate=texts)
+
+
 def test_a_failed_verification_leaves_everything_as_it_was(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,6 +68,8 @@ void gemm_u8s8_s32_avx512vnni(const GemmU8S8Args& args, int64_t group_begin, int
       return Run<Ending::kResidual>(args, group_begin, group_end, panel_begin, panel_end);
     case Ending::kStaged:
       return Run<Ending::kStaged>(args, group_begin, group_end, panel_begin, panel_end);
+    case Ending::kFixed:
+      return Run<Ending::kFixed>(args, group_begin, group_end, panel_begin, panel_end);
   }
 }
 

@@ -4,9 +4,10 @@
 //   inverse = 255 / (high - low), scale = (high - low) * (1 / 255), zero = clamp(round(-low * inverse), 0, 255)
 //   q = clamp(round(x * inverse) + zero, 0, 255)
 //
-// with low <= 0 <= high, rounding half to even. A lane whose range does not exceed kFlatRange counts as all zero: scale
-// 1, zero point 0. Only where weights have driven x beyond float does the first clamp do anything; the sums that follow
-// rely on it. NaN becomes 0. The same rule in numpy: limbeck/engine/quantization.py.
+// with low <= 0 <= high, rounding half to even; where the range is fixed beforehand, of min(max(x, low), high). A lane
+// whose range does not exceed kFlatRange counts as all zero: scale 1, zero point 0. Only where weights have driven x
+// beyond float does the first clamp do anything; the sums that follow rely on it. NaN becomes 0. The same rule in
+// numpy: limbeck/engine/quantization.py.
 #ifndef LIMBECK_KERNELS_QUANTIZE_F32_U8_H_
 #define LIMBECK_KERNELS_QUANTIZE_F32_U8_H_
 
@@ -26,6 +27,7 @@ struct QuantizeArgs {
   int32_t* zero;      // [16]
   int64_t rows;
   const uint16_t* half = nullptr;  // [rows][16], where x is null
+  bool fixed = false;              // the range is not x's own: x is first brought within it
 };
 
 using QuantizeFn = void (*)(const QuantizeArgs& args);

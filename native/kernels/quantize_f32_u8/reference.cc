@@ -23,7 +23,9 @@ void quantize_f32_u8_reference(const QuantizeArgs& args) {
       int32_t q = 0;
       if (row < args.rows) {
         const int64_t at = row * kLanes + lane;
-        q = ScalarToInt((args.x != nullptr ? args.x[at] : ScalarFromHalf(args.half[at])) * inverse) + zero;
+        float x = args.x != nullptr ? args.x[at] : ScalarFromHalf(args.half[at]);
+        if (args.fixed) x = ScalarMin(ScalarMax(x, low), high);
+        q = ScalarToInt(x * inverse) + zero;
       }
       q = q < 0 ? 0 : (q > 255 ? 255 : q);
       args.q[((row / kQuad) * kLanes + lane) * kQuad + row % kQuad] = static_cast<uint8_t>(q);

@@ -79,10 +79,43 @@ void TestHalf() {
   }
 }
 
+// A range that is not the input's own: what lies beyond it becomes its nearer end, however far off.
+void TestFixed() {
+  test::Random random(7);
+  for (int64_t rows = 0; rows <= 19; ++rows) {
+    Buffer<float> x(rows * kLanes, 1);
+    x.FillUniform(random, -3.0, 3.0);
+    for (int64_t i = 0; i < x.size(); i += 7) x[i] *= 1e30f;
+    Buffer<float> low(kLanes, 1);
+    Buffer<float> high(kLanes, 1);
+    low.Fill(-1.0f);
+    high.Fill(2.0f);
+    Result expected(rows);
+    test::Reference(KernelTable::quantize)({x.data(), low.data(), high.data(), expected.q.data(), expected.scale.data(),
+                                            expected.zero.data(), rows, nullptr, true});
+    for (int64_t i = 0; i < x.size(); ++i) {
+      const int64_t lane = i % kLanes;
+      const int q = expected.q[((i / kLanes / kQuad) * kLanes + lane) * kQuad + i / kLanes % kQuad];
+      const double within = std::fmin(std::fmax(x[i], -1.0f), 2.0f);
+      const double back = expected.scale[lane] * (q - expected.zero[lane]);
+      CHECK_THAT(std::fabs(back - within) <= 0.502 * expected.scale[lane], "%g came back as %g", x[i], back);
+    }
+    for (const auto& kernel : test::Runnable(KernelTable::quantize)) {
+      Result found(rows);
+      kernel.run({x.data(), low.data(), high.data(), found.q.data(), found.scale.data(), found.zero.data(), rows,
+                  nullptr, true});
+      CHECK_THAT(
+          SameBits(found.q, expected.q) && SameBits(found.scale, expected.scale) && SameBits(found.zero, expected.zero),
+          "%s differs in a fixed range: %d rows", kernel.name, int(rows));
+    }
+  }
+}
+
 }  // namespace
 
 int main() {
   TestBeyondFloat();
+  TestFixed();
   TestHalf();
   test::Random random(4);
   const auto kernels = test::Runnable(KernelTable::quantize);

@@ -112,7 +112,7 @@ int main() {
   const SpmmU8S8Fn reference = test::Reference(KernelTable::spmm_u8s8);
   constexpr Activation kActivations[] = {Activation::kGelu, Activation::kIdentity, Activation::kGeluTanh,
                                          Activation::kRelu};
-  constexpr Way kWays[] = {Way::kPlain, Way::kResidual, Way::kStaged};
+  constexpr Way kWays[] = {Way::kPlain, Way::kResidual, Way::kStaged, Way::kFixed};
   constexpr double kDensities[] = {0.0, 0.2, 0.6, 1.0};
   int64_t cases = 0;
   const auto check = [&](const Case& c) {
@@ -131,9 +131,9 @@ int main() {
   for (int64_t block_rows : {1, 2, 4, 8}) {
     for (int64_t panels = 0; panels <= 17; ++panels) {
       for (int64_t quads : {0, 1, 2, 7, 33}) {
-        const Way way = kWays[cases % 3];
+        const Way way = kWays[cases % 4];
         // sums cannot wait in a staged output
-        const int64_t slices = way == Way::kStaged ? 1 : 1 + cases / 3 % 3;
+        const int64_t slices = way == Way::kStaged || way == Way::kFixed ? 1 : 1 + cases / 4 % 3;
         check({block_rows, panels, 1 + cases % 2, quads, slices, kDensities[cases % 4], way,
                kActivations[cases / 3 % 4], cases % 7 == 0});
       }

@@ -55,7 +55,8 @@ def check_table(spec: ModelSpec, entries: Iterable[TableEntry]) -> None:
         table[entry.name] = entry
     unseen = dict(table)
     # Stops at the first missing name, so a spec of sixteen million layers costs nothing.
-    for name, shape, row in expected_tensors(spec.encoder, spec.task.head, len(spec.task.labels)):
+    labels, ranges = len(spec.task.labels), spec.quant.activations
+    for name, shape, row in expected_tensors(spec.encoder, spec.task.head, labels, ranges):
         if name not in unseen:
             raise ArtifactError(f"the tensor {name} is missing")
         _check_entry(spec, unseen.pop(name), shape, row)
@@ -130,12 +131,20 @@ def check_parts(
 
 
 def check_tensor(entry: TableEntry, tensor: Tensor) -> None:
-    """Contents that the engine relies on: scales and bitmap. Cheap: reads no values.
+    """Contents that the engine relies on: scales, ranges and bitmap. Cheap: reads no values.
 
     Raises:
-        ArtifactError: a scale that is not finite and positive, or a bitmap that does not count
-            as many blocks as there are.
+        ArtifactError: a scale that is not finite and positive, ends that make no range, or a
+            bitmap that does not count as many blocks as there are.
     """
+    if entry.name.endswith(".range"):
+        low, high = tensor.dense().tolist()
+        # written so that NaN is refused; beyond 1e37 the spread could overflow
+        if not (-1e37 <= low <= 0 <= high <= 1e37 and high > low):
+            raise ArtifactError(
+                f"{entry.name} holds {low:g} and {high:g}; a range must have a low end up to 0 "
+                "and a high end from 0 on, apart"
+            )
     if tensor.scale is not None:
         scale = tensor.scale
         # Below FLT_MAX / 127, so that no weight overflows. NaN fails both comparisons.

@@ -25,6 +25,7 @@ _WHEN = {
     "types": "`types` > 0",
     "head": "there is a head",
     "dense_head": "the head has `dense`",
+    "static": "`quant.activations` is `static`",
 }
 
 

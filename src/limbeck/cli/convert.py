@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,17 @@ def command(
     max_tokens: Annotated[
         int | None, typer.Option(help="Where texts are cut; default: as the model's files say.")
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Texts (lines, JSONL, CSV or Parquet) to take static ranges of activations from: "
+            "faster int8, less accurate. Default: every token finds its own."
+        ),
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column of those texts; default: by its usual name.")
+    ] = None,
+    texts_at_most: Annotated[int, typer.Option(help="How many texts of it are read.")] = 64,
 ) -> None:
     """Convert a model to an artifact that runs without torch, and verify it.
 
@@ -28,7 +40,7 @@ def command(
 
     Example: limbeck convert ./student --out ./artifact
     """
-    from limbeck import forge
+    from limbeck import data, forge
     from limbeck.errors import InputError
 
     forge.require("torch", "transformers")
@@ -37,12 +49,17 @@ def command(
 
     if precision not in ("int8", "fp32"):
         raise InputError(f"precision {precision!r} is not int8 or fp32")
+    texts = []
+    if calibrate is not None:
+        rows = data.read_rows(calibrate, text_column=text_column)
+        texts = [row.text for row in itertools.islice(rows, texts_at_most)]
     made = export(
         model,
         out,
         "int8" if precision == "int8" else "fp32",
         task=task,
         max_tokens=max_tokens,
+        calibrate=texts,
     )
     show(made.report)
     typer.echo(f"{made.directory}  {made.size_bytes / 1e6:.1f} MB  {precision}  {made.digest}")

@@ -7,6 +7,7 @@ stands `limbeck.runtimes`.
 
 from __future__ import annotations
 
+from limbeck.engine.calibration import static_ranges
 from limbeck.engine.engine import Engine
 from limbeck.engine.library import available_cpus, isas
 from limbeck.engine.profile import OpTime, Profile, Span
@@ -24,4 +25,5 @@ __all__ = [
     "dequantize_weights",
     "isas",
     "quantize_weights",
+    "static_ranges",
 ]

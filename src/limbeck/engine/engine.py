@@ -105,8 +105,10 @@ class Engine:
             precision, self._note = "fp32", _NO_BF16
         self.precision: ComputePrecision = precision
         kept: Precision = "int8" if precision == "int8" else "fp32"
-        self.spec = replace(spec, quant=QuantSpec(precision=kept))
-        _check_weights(spec, weights)
+        # Static ranges are for int8; computing in floats, nothing is rounded and they are left out.
+        ranges = spec.quant.activations if kept == "int8" else "dynamic"
+        self.spec = replace(spec, quant=QuantSpec(precision=kept, activations=ranges))
+        _check_weights(self.spec, weights)
         self._stored = {name: _Stored.of(tensor) for name, tensor in weights.items()}
         self._stored_bytes = sum(tensor.size_bytes for tensor in weights.values())
         converted = convert_weights(weights, spec.encoder, kept)
@@ -146,8 +148,9 @@ class Engine:
             labels=0 if head is None else labels,
             norm_eps=encoder.norm_eps,
             sparse_costs=(0.0,) * 6 if costs is None else costs.values(),
+            activations=library.ACTIVATION_RANGES[self.spec.quant.activations],
         )
-        rows = list(expected_tensors(encoder, head, labels))
+        rows = list(expected_tensors(encoder, head, labels, self.spec.quant.activations))
         structs = (library.TensorStruct * len(rows))()
         alive: list[npt.NDArray[Any]] = []  # until the library has copied them
         for struct, (name, shape, _) in zip(structs, rows):
@@ -316,7 +319,12 @@ class Engine:
         lib.limbeck_model_describe(self._handle, buffer, size)
         native: dict[str, Any] = json.loads(buffer.value)
         layers = [layer | self._storage(layer) for layer in native.pop("layers")]
-        return native | {"note": self._note, "stored_bytes": self._stored_bytes, "layers": layers}
+        return native | {
+            "activations": self.spec.quant.activations,
+            "note": self._note,
+            "stored_bytes": self._stored_bytes,
+            "layers": layers,
+        }
 
     def _storage(self, layer: dict[str, Any]) -> dict[str, Any]:
         """How the tensors behind one native layer are stored; it may be three fused into one."""
@@ -352,7 +360,8 @@ def _threads(asked: int | None, instances: int) -> int:
 
 
 def _check_weights(spec: ModelSpec, weights: Weights) -> None:
-    for name, shape, _ in expected_tensors(spec.encoder, spec.task.head, len(spec.task.labels)):
+    labels, ranges = len(spec.task.labels), spec.quant.activations
+    for name, shape, _ in expected_tensors(spec.encoder, spec.task.head, labels, ranges):
         if name not in weights:
             raise ModelError(f"the weights lack tensor {name}")
         if weights[name].shape != shape:

@@ -21,6 +21,7 @@ ACTIVATIONS = {"gelu": 0, "gelu_tanh": 1, "relu": 2, "tanh": 3, "identity": 4}
 POSITION_MODES = {"absolute": 0, "after_padding": 1}
 HEAD_KINDS = {None: 0, "sequence": 1, "token": 2}
 PRECISIONS = {"fp32": 0, "int8": 1, "bf16": 2}
+ACTIVATION_RANGES = {"dynamic": 0, "static": 1}
 DTYPE_F32, DTYPE_S8 = 0, 1
 OPS = {
     "embed": 0,
@@ -62,6 +63,7 @@ class ModelSpecStruct(ctypes.Structure):
         ),
         ("norm_eps", ctypes.c_float),
         ("sparse_costs", ctypes.c_float * 6),
+        ("activations", ctypes.c_int32),
     ]
 
 

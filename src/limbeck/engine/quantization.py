@@ -43,7 +43,7 @@ def quantize_rows(weight: F32) -> tuple[npt.NDArray[np.int8], F32]:
 
 
 def quantize_activations(
-    x: F32, range_of: F32 | None = None
+    x: F32, extent: tuple[F32, F32] | None = None
 ) -> tuple[npt.NDArray[np.uint8], F32, npt.NDArray[np.uint8]]:
     """[T, K] f32 -> ([T, K] u8, scale [T] f32, zero point [T] u8).
 
@@ -51,11 +51,9 @@ def quantize_activations(
     operation, in this order; the native kernels do the same and get the same bits.
 
     Args:
-        range_of: [T, K], the values whose range is taken; None: x itself.
+        extent: low and high end [T] of each token, known beforehand; None: those of x.
     """
-    extent = x if range_of is None else range_of
-    low = np.minimum(extent.min(axis=1), np.float32(0))
-    high = np.maximum(extent.max(axis=1), np.float32(0))
+    low, high = token_extent(x) if extent is None else extent
     spread = high - low
     flat = ~(spread > FLAT_RANGE)
     divisor = np.where(flat, np.float32(1), spread)
@@ -68,6 +66,12 @@ def quantize_activations(
         scale.astype(np.float32),
         zero_point.astype(np.uint8),
     )
+
+
+def token_extent(x: F32) -> tuple[F32, F32]:
+    """Low and high end [T] of the range of each token's values and zero."""
+    zero = np.float32(0)
+    return np.minimum(x.min(axis=1), zero), np.maximum(x.max(axis=1), zero)
 
 
 # Attention of int8 models, in 16-bit whole numbers: probabilities of 14 bits, and how many keys one

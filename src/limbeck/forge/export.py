@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from limbeck import artifact, huggingface, runtimes
-from limbeck.engine.quantization import convert_weights
+from limbeck.batch import PackedBatch, pack
+from limbeck.engine import convert_weights, static_ranges
 from limbeck.errors import InputError, ModelError
+from limbeck.forge import progress
 from limbeck.forge.checkpoint import Checkpoint, as_safetensors, versions
 from limbeck.forge.verify import Limits, VerifyReport, verify
 from limbeck.spec import ModelSpec, Precision, QuantSpec, Threshold
+from limbeck.text import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,7 @@ def export(
     task: str | None = None,
     threshold: Threshold | None = None,
     max_tokens: int | None = None,
+    calibrate: Sequence[str] = (),
     lineage: Mapping[str, Any] | None = None,
     limits: Limits = Limits(),  # noqa: B008 (a frozen value)
 ) -> Exported:
@@ -46,8 +50,11 @@ def export(
         out: the artifact's directory; an artifact that is there is replaced, anything else is not.
         threshold: where to decide, as chosen on validation data.
         max_tokens: where texts are cut; None: as the model's directory says.
+        calibrate: texts from which an int8 model takes static ranges for its activations; none:
+            every token finds its own. Some dozens of typical texts are enough.
 
     Raises:
+        InputError: `calibrate` for an fp32 artifact.
         ModelError: the model cannot be read or is not supported.
         ArtifactError: `out` holds something that is no artifact.
         VerifyError: the artifact does not answer as the model does; `out` stays as it was.
@@ -66,6 +73,7 @@ def export(
                 task=task or "text-classification",
                 threshold=threshold,
                 max_tokens=max_tokens or model.max_tokens,
+                calibrate=calibrate,
                 lineage={**model.lineage, **(lineage or {}), "source": model.digest},
                 limits=limits,
             )
@@ -78,6 +86,7 @@ def export(
                 task=task,
                 threshold=threshold,
                 max_tokens=max_tokens,
+                calibrate=calibrate,
                 lineage={"source": source.name, **(lineage or {})},
                 limits=limits,
             )
@@ -92,6 +101,7 @@ def _export(
     task: str | None,
     threshold: Threshold | None,
     max_tokens: int | None,
+    calibrate: Sequence[str],
     lineage: Mapping[str, Any],
     limits: Limits,
 ) -> Exported:
@@ -103,13 +113,21 @@ def _export(
             f"texts cannot be cut at {longest} tokens: the model has positions for "
             f"{encoder.max_tokens}"
         )
+    quant = QuantSpec(precision=precision)
+    weights = dict(convert_weights(original.weights, encoder, precision))
+    if calibrate:
+        if precision != "int8":
+            raise InputError("static ranges are for int8; leave out the texts to calibrate with")
+        quant = QuantSpec(precision="int8", activations="static")
+        tokenizer = Tokenizer.from_bytes(original.tokenizer_json())
+        weights |= static_ranges(encoder, original.weights, _batches(tokenizer, calibrate, longest))
     contents: dict[str, Any] = {
         "spec": ModelSpec(
             encoder=encoder,
             task=dataclasses.replace(original.spec.task, max_tokens=longest, threshold=threshold),
-            quant=QuantSpec(precision=precision),
+            quant=quant,
         ),
-        "weights": convert_weights(original.weights, encoder, precision),
+        "weights": weights,
         "tokenizer_json": original.tokenizer_json(),
         "lineage": {**lineage, "made_by": versions()},
     }
@@ -124,3 +142,12 @@ def _export(
         size = made.size_bytes
     report = dataclasses.replace(report, source=str(out))
     return Exported(directory=out, digest=digest, size_bytes=size, report=report)
+
+
+def _batches(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> Iterator[PackedBatch]:
+    """A few texts at a time: the oracle keeps whole layers of floats."""
+    with progress.bar("calibrating", len(texts)) as shown:
+        for start in range(0, len(texts), 8):
+            rows = tokenizer.encode(texts[start : start + 8], max_tokens=max_tokens)
+            yield pack([row.ids for row in rows], [row.type_ids for row in rows])
+            shown.advance(len(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -17,15 +18,28 @@ F32 = npt.NDArray[np.float32]
 I32 = npt.NDArray[np.int32]
 
 
-def encode(encoder: EncoderSpec, weights: Weights, batch: PackedBatch) -> F32:
+# What sees the inputs [T, K] of linear layers, with the name of the range that they would have.
+Observer = Callable[[str, F32], None]
+
+
+def unobserved(name: str, x: F32) -> None:
+    """The observer that looks at nothing."""
+
+
+def encode(
+    encoder: EncoderSpec, weights: Weights, batch: PackedBatch, observe: Observer = unobserved
+) -> F32:
     """Embeddings and all layers -> [T, C]."""
     eps = encoder.norm_eps
     x = layer_norm(embed(encoder, weights, batch), weights, "embeddings.norm", eps)
     for i in range(encoder.layers):
         at = f"layers.{i}."
-        mixed = attention(encoder, weights, at + "attention.", x, batch.cu_seqlens)
+        observe(at + "attention.range", x)
+        mixed = attention(encoder, weights, at + "attention.", x, batch.cu_seqlens, observe)
         x = layer_norm(x + mixed, weights, at + "attention.norm", eps)
+        observe(at + "ffn.in.range", x)
         inner = activate(linear(x, weights, at + "ffn.in"), encoder.activation)
+        observe(at + "ffn.out.range", inner)
         x = layer_norm(x + linear(inner, weights, at + "ffn.out"), weights, at + "ffn.norm", eps)
     return x
 
@@ -36,7 +50,14 @@ def linear(x: F32, weights: Weights, name: str) -> F32:
     return y
 
 
-def attention(encoder: EncoderSpec, weights: Weights, at: str, x: F32, cu_seqlens: I32) -> F32:
+def attention(
+    encoder: EncoderSpec,
+    weights: Weights,
+    at: str,
+    x: F32,
+    cu_seqlens: I32,
+    observe: Observer = unobserved,
+) -> F32:
     """softmax(Q K^T / sqrt(D)) V for each head, within each sequence, and the output layer."""
     heads, width = encoder.heads, encoder.head_width
     shape = (x.shape[0], heads, width)
@@ -49,7 +70,9 @@ def attention(encoder: EncoderSpec, weights: Weights, at: str, x: F32, cu_seqlen
         for h in range(heads):
             scores = query[start:end, h] @ key[start:end, h].T * scale
             context[start:end, h] = softmax(scores) @ value[start:end, h]
-    return linear(context.reshape(x.shape), weights, at + "output")
+    joined = context.reshape(x.shape)
+    observe(at + "output.range", joined)
+    return linear(joined, weights, at + "output")
 
 
 def softmax(scores: F32) -> F32:

@@ -19,6 +19,7 @@ from limbeck.engine.quantization import (
     largest_whole,
     largest_whole_value,
     quantize_activations,
+    token_extent,
     whole_numbers,
 )
 from limbeck.engine.reference import arithmetic
@@ -44,14 +45,22 @@ def encode(encoder: EncoderSpec, weights: Weights, batch: PackedBatch) -> F32:
     return x
 
 
-def linear(x: F32, weights: Weights, name: str, range_of: F32 | None = None) -> F32:
+def linear(
+    x: F32, weights: Weights, name: str, *, known: str = "", extent: tuple[F32, F32] | None = None
+) -> F32:
     """[T, K] -> [T, F]: the exact integer product, then scales and bias.
 
     Args:
-        range_of: the values whose range sets each token's scale; None: x itself.
+        known: the tensor with the inputs' static range, where the model has one.
+        extent: otherwise low and high end [T] of each token's inputs; None: those of x.
     """
     weight = weights[name + ".weight"]
-    q, x_scale, zero_point = quantize_activations(x, range_of)
+    static = weights.get(known)
+    if static is not None:
+        low, high = static.dense()
+        x = np.clip(x, low, high)
+        extent = (np.full(len(x), low), np.full(len(x), high))
+    q, x_scale, zero_point = quantize_activations(x, extent)
     w = weight.stored().astype(np.float64)
     # Integers below 2**53 are exact in float64, so this is the int32 accumulator, by way of BLAS.
     dot = (q.astype(np.float64) @ w.T) - zero_point[:, None].astype(np.float64) * w.sum(axis=1)
@@ -62,25 +71,31 @@ def linear(x: F32, weights: Weights, name: str, range_of: F32 | None = None) -> 
 
 
 def feed_forward(encoder: EncoderSpec, weights: Weights, at: str, x: F32) -> F32:
-    """The inner values wait in half precision; their range is taken before that rounding."""
-    inner = arithmetic.activate(linear(x, weights, at + "ffn.in"), encoder.activation)
+    """Without a static range, the inner values wait in half precision until theirs is known: it is
+    taken before that rounding."""
+    inner = linear(x, weights, at + "ffn.in", known=at + "ffn.in.range")
+    inner = arithmetic.activate(inner, encoder.activation)
+    known = at + "ffn.out.range"
+    if known in weights:
+        return linear(inner, weights, at + "ffn.out", known=known)
     inner = np.clip(inner, -_HALF_MAX, _HALF_MAX)
     staged = inner.astype(np.float16).astype(np.float32)
-    return linear(staged, weights, at + "ffn.out", range_of=inner)
+    return linear(staged, weights, at + "ffn.out", extent=token_extent(inner))
 
 
 def attention(encoder: EncoderSpec, weights: Weights, at: str, x: F32, cu_seqlens: I32) -> F32:
     """softmax(Q K^T / sqrt(D)) V for each head, within each sequence, and the output layer."""
     heads, width = encoder.heads, encoder.head_width
     shape = (x.shape[0], heads, width)
-    query = linear(x, weights, at + "query").reshape(shape)
-    key = linear(x, weights, at + "key").reshape(shape)
-    value = linear(x, weights, at + "value").reshape(shape)
+    query, key, value = (
+        linear(x, weights, at + name, known=at + "range").reshape(shape)
+        for name in ("query", "key", "value")
+    )
     context = np.empty(shape, dtype=np.float32)
     for start, end in pairwise(cu_seqlens.tolist()):
         for h in range(heads):
             context[start:end, h] = mix(query[start:end, h], key[start:end, h], value[start:end, h])
-    return linear(context.reshape(x.shape), weights, at + "output")
+    return linear(context.reshape(x.shape), weights, at + "output", known=at + "output.range")
 
 
 def mix(query: F32, key: F32, value: F32) -> F32:
