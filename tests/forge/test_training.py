@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -263,3 +264,50 @@ def test_held_out_rows_share_no_text_with_the_rest() -> None:
     assert 0.2 < len(held) / 800 < 0.3
     assert abs(held.labels.mean() - rows.labels.mean()) < 0.05
     assert len(split_off(rows, 0.5, seed=1, at_most=20)[1]) in (19, 20, 21)
+
+
+def test_the_average_of_weights_written_out(encoder: Path) -> None:
+    """Against the plain recursion over every fourth step, with the decay of its number."""
+    seen: list[np.ndarray] = []
+
+    def note(model: object) -> None:
+        seen.append(weights(model))
+
+    made = teacher.prepare(encoder, ("bad", "good"), CONFIG)
+    average = training.WeightAverage(made.model, 0.9)
+    note(made.model)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(22):
+        with torch.no_grad():
+            for parameter in made.model.parameters():
+                parameter += 0.01 * torch.randn(parameter.shape, generator=generator)
+        average.update()
+        note(made.model)
+    average.apply()
+    wanted = seen[0].astype(np.float64)
+    for step in range(4, 23, 4):
+        decay = min(0.9, (1 + step) / (10 + step)) ** 4
+        wanted = decay * wanted + (1 - decay) * seen[step]
+    np.testing.assert_allclose(weights(made.model), wanted, atol=1e-5)
+    assert np.abs(weights(made.model) - seen[-1]).max() > 1e-3
+
+
+def test_training_may_end_with_averaged_weights(encoder: Path) -> None:
+    averaged = replace(CONFIG, average_decay=0.9)
+    made, _ = teacher.finetune(encoder, sentiment(300), averaged)
+    last, _ = teacher.finetune(encoder, sentiment(300), CONFIG)
+    assert not np.array_equal(weights(made.model), weights(last.model))
+    held_out = sentiment(200, seed=9)
+    logits = training.predict(made.model, training.tokenise(made.tokenizer, held_out, 32))
+    assert (logits.argmax(axis=1) == held_out.labels).mean() > 0.9
+    for decay in (0.0, 1.0, float("nan")):
+        with pytest.raises(TrainingError, match="average_decay must be in"):
+            replace(CONFIG, average_decay=decay)
+
+
+def test_a_run_shorter_than_the_averages_step_keeps_its_weights(encoder: Path) -> None:
+    short = replace(CONFIG, epochs=3 / 19)
+    made, report = teacher.finetune(encoder, sentiment(300), replace(short, average_decay=0.9))
+    last, _ = teacher.finetune(encoder, sentiment(300), short)
+    assert report.steps == 3
+    np.testing.assert_array_equal(weights(made.model), weights(last.model))

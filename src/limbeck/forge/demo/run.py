@@ -34,6 +34,7 @@ from limbeck.spec import Threshold
 
 BATCH_SIZE = 32
 TEACHER_RATE, STUDENT_RATE = 1e-4, 2e-4
+AVERAGE_DECAY = 0.995
 TIMED_TOKENS = 512
 # What the steps without a plan of their own take on two cores: fitting and asking the baselines,
 # converting, verifying, timing, writing the report. Generous, for the budget is a promise.
@@ -115,6 +116,7 @@ def run(settings: DemoSettings, console: Console) -> DemoResult:
             seed=settings.seed,
             dropout=0.0,
             freeze_embeddings=True,
+            average_decay=AVERAGE_DECAY,
         )
         teacher = teachers.prepare(encoder, corpus.names, base)
         student = students.every_other_layer(teacher, settings.layers)
