@@ -80,6 +80,7 @@ def test_reductions_written_out(
         stride=stride,
         window_reduce=reduce,
         window_label=label,
+        window_looks=1,
         function_to_apply=function,
         return_window=True,
     )
@@ -101,6 +102,65 @@ def test_reductions_written_out(
         assert (row["start"], row["end"]) == windows[best].span
     ranked = [row["score"] for row in found]
     assert ranked == sorted(ranked, reverse=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    text=st.lists(hard_texts, max_size=6).map(" ".join),
+    looks=st.sampled_from([1, 2, 3]),
+    function=st.sampled_from([None, "none"]),
+    threshold=st.sampled_from([None, 0.2, 0.9]),
+)
+def test_further_looks_written_out(
+    text: str, looks: int, function: str | None, threshold: float | None
+) -> None:
+    """The mean of the logits of each look's deciding window; texts without suspicion have one."""
+    stored = threshold and Threshold(label="leak", value=threshold, false_alarm_rate=0.01)
+    model = FakeModel(max_tokens=24, threshold=stored or None)
+    task = model.spec.task
+    found = pipeline("text-classification", model)(
+        text,
+        top_k=None,
+        window=True,
+        window_label="leak",
+        window_looks=looks,
+        function_to_apply=function,
+    )
+    leak = LABELS.index("leak")
+    deciding = []
+    for length in (24, 18, 15)[:looks]:
+        room = length - model.tokenizer().special_tokens()
+        windows = model.tokenizer().windows(
+            text, max_tokens=length, stride=default_stride(room), at_sentences=True
+        )
+        logits = np.concatenate([model.forward([w.ids], [w.type_ids]) for w in windows])
+        deciding.append(logits[class_scores(logits, task)[:, leak].argmax()])
+        if class_scores(deciding[0], task)[leak] < min(0.5, threshold or 1):
+            break
+    wanted = class_scores(np.mean(deciding, axis=0), task, function)
+    for row in found:
+        index = LABELS.index(row["label"])
+        assert row["score"] == pytest.approx(float(wanted[index]), rel=1e-5, abs=1e-9)
+
+
+def test_only_what_seems_to_hold_the_label_is_read_again() -> None:
+    model = FakeModel(logits=finds_the_bell, threshold=AT_MOST_ONE, max_tokens=24)
+    pipe = pipeline("text-classification", model)
+    pipe(["quiet harbour " * 90, "the quiet harbour", "harbour " * 40], window=True)
+    assert len(model.batches) == 1
+    model.batches.clear()
+    pipe(["quiet harbour " * 90, "harbour " * 40 + "bell", "harbour " * 40], window=True)
+    assert len(model.batches) == 3
+    assert model.batches[1].tokens < model.batches[0].tokens / 2
+    model.batches.clear()
+    pipe(["harbour " * 40 + "bell"], window=True, window_looks=1)
+    assert len(model.batches) == 1
+
+
+@pytest.mark.parametrize("looks", [0, 4, True, 1.0, "2"])
+def test_numbers_of_looks_that_make_no_sense(looks: Any) -> None:
+    with pytest.raises(InputError, match="window_looks must be 1, 2 or 3"):
+        detector()("the bell", window=True, window_looks=looks)
 
 
 def test_short_texts_have_the_answer_that_they_have_without_windows() -> None:

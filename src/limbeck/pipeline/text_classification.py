@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from limbeck.errors import InputError
 from limbeck.pipeline.base import Item, Options, Pipeline
-from limbeck.pipeline.windows import Reading, read_in_windows
+from limbeck.pipeline.windows import LOOKS, SUSPICION, Looks, Reading, read_in_windows
 from limbeck.spec import Task, TaskSpec
 from limbeck.tasks import TOP_LABEL, TopK, class_scores, decide, default_function
 from limbeck.tasks.scores import parse_function
@@ -37,8 +37,12 @@ class TextClassificationOptions(Options):
         score, and the scores need not sum to one.
     window_label: the label that "max" looks for; None: the one that the model stores a threshold
         for, if it does.
+    window_looks: how many times "max" reads a text that seems to hold window_label (score of at
+        least one half, or of the stored threshold): each time in shorter windows, cut elsewhere,
+        and the answer is that of the mean of the logits. One window may mislead; 3, the default,
+        make up for it. Other texts are read once.
     return_window: add "start" and "end" to each dictionary: the characters of the window that
-        decided, or in which the label was highest.
+        decided at the first look, or in which the label was highest.
     """
 
     top_k: TopK = TOP_LABEL
@@ -48,6 +52,7 @@ class TextClassificationOptions(Options):
     stride: int | None = None
     window_reduce: Literal["max", "mean"] = "max"
     window_label: str | None = None
+    window_looks: int = len(LOOKS)
     return_window: bool = False
 
     def __post_init__(self) -> None:
@@ -58,6 +63,9 @@ class TextClassificationOptions(Options):
             raise InputError(f"top_k must be a positive integer or None, found {self.top_k!r}")
         if self.window_reduce not in ("max", "mean"):
             raise InputError(f"window_reduce must be 'max' or 'mean', found {self.window_reduce!r}")
+        looks = self.window_looks
+        if isinstance(looks, bool) or not isinstance(looks, int) or not 1 <= looks <= len(LOOKS):
+            raise InputError(f"window_looks must be 1, 2 or 3, found {looks!r}")
         if not self.window:
             for name, given in (
                 ("stride", self.stride is not None),
@@ -159,9 +167,12 @@ class TextClassificationPipeline(Pipeline[TextClassificationOptions]):
             if item.pair is not None:
                 raise InputError(f"text {item.position} is a pair; window=True reads single texts")
         task = self.model.spec.task
-        label = options.window_label
-        if label is None and task.threshold is not None:
-            label = task.threshold.label
+        label, above = options.window_label, SUSPICION
+        if task.threshold is not None and label in (None, task.threshold.label):
+            label, above = task.threshold.label, min(above, task.threshold.value)
+        looks = None
+        if label is not None:
+            looks = Looks(label=label, count=options.window_looks, above=above)
         return read_in_windows(
             [item.text for item in items],
             self.tokenizer,
@@ -170,7 +181,7 @@ class TextClassificationPipeline(Pipeline[TextClassificationOptions]):
             max_tokens=self._max_tokens(options),
             stride=options.stride,
             reduce=options.window_reduce,
-            label=label,
+            looks=looks,
             function=parse_function(options.function_to_apply, task),
             own_function=default_function(task),
         )

@@ -43,6 +43,25 @@ def default_stride(room: int) -> int:
     return min(_STRIDE_TOKENS, room // 4)
 
 
+# A further look cuts a text elsewhere: into windows of so much of the first look's length.
+LOOKS = (1.0, 0.75, 0.625)
+# Texts in which the label's score is lower at the first look are not read again.
+SUSPICION = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """How often, and for which label, a text is read again.
+
+    count: 1 to len(LOOKS). above: where the label's score by the model's own function begins to be
+    worth a further look.
+    """
+
+    label: str
+    count: int
+    above: float = SUSPICION
+
+
 def read_in_windows(
     texts: Sequence[str],
     tokenizer: Tokenizer,
@@ -52,7 +71,7 @@ def read_in_windows(
     max_tokens: int,
     stride: int | None,
     reduce: Literal["max", "mean"],
-    label: str | None,
+    looks: Looks | None,
     function: FunctionToApply,
     own_function: FunctionToApply,
 ) -> list[Reading]:
@@ -62,34 +81,82 @@ def read_in_windows(
 
     Args:
         forward: windows of all the texts -> their logits [L] each.
-        label: "max" takes all scores from the window in which this label is highest, by the
-            model's own function; None: each label's own maximum.
+        looks: "max" takes all scores from the window in which this label is highest, by the
+            model's own function, and, of further looks, the mean of such windows' logits; None:
+            each label's own maximum.
 
     Raises:
         InputError: a stride that makes no progress.
     """
-    if stride is None:
-        stride = default_stride(max_tokens - tokenizer.special_tokens())
-    windows = [
-        tokenizer.windows(text, max_tokens=max_tokens, stride=stride, at_sentences=True)
-        for text in texts
+
+    def windows_of(chosen: Sequence[str], length: int) -> list[list[Encoded]]:
+        shared = stride
+        if shared is None or length < max_tokens:
+            shared = default_stride(length - tokenizer.special_tokens())
+        return [
+            tokenizer.windows(text, max_tokens=length, stride=shared, at_sentences=True)
+            for text in chosen
+        ]
+
+    def logits_of(windows: Sequence[Sequence[Encoded]]) -> list[_Scores]:
+        """[windows, L] of each text."""
+        rows = iter(forward([window for of_text in windows for window in of_text]))
+        return [np.stack([next(rows) for _ in of_text]) for of_text in windows]
+
+    windows = windows_of(texts, max_tokens)
+    logits = logits_of(windows)
+    if looks is None or reduce == "mean":
+        return [
+            _by_label(of_text, rows, task, reduce, function, own_function)
+            for of_text, rows in zip(windows, logits, strict=True)
+        ]
+    wanted = task.labels.index(looks.label)
+
+    def highest(rows: _Scores) -> int:
+        return int(class_scores(rows, task, own_function)[:, wanted].argmax())
+
+    deciding = [highest(rows) for rows in logits]
+    found = [rows[at] for rows, at in zip(logits, deciding, strict=True)]
+    again = [
+        index
+        for index, row in enumerate(found)
+        if looks.count > 1 and class_scores(row, task, own_function)[wanted] >= looks.above
     ]
-    logits = iter(forward([window for of_text in windows for window in of_text]))
-    readings = []
-    for of_text in windows:
-        rows = np.stack([next(logits) for _ in of_text])
-        scores = class_scores(rows, task, function)
-        own = class_scores(rows, task, own_function)
-        deciding = scores.argmax(axis=0)
-        if reduce == "mean":
-            found = (scores.mean(axis=0), own.mean(axis=0))
-        elif label is None:
-            found = (scores.max(axis=0), own.max(axis=0))
-        else:
-            highest = int(own[:, task.labels.index(label)].argmax())
-            deciding = np.full_like(deciding, highest)
-            found = (scores[highest], own[highest])
-        readings.append(
-            Reading(scores=found[0], own_scores=found[1], windows=of_text, deciding=deciding)
+    seen = {index: [found[index]] for index in again}
+    smallest = tokenizer.special_tokens() + 1
+    for share in LOOKS[1 : looks.count]:
+        length = max(smallest, int(share * max_tokens))
+        smaller = windows_of([texts[index] for index in again], length)
+        for index, rows in zip(again, logits_of(smaller), strict=True):
+            seen[index].append(rows[highest(rows)])
+    for index, same in seen.items():
+        found[index] = np.mean(same, axis=0, dtype=np.float32)
+    return [
+        Reading(
+            scores=class_scores(row, task, function),
+            own_scores=class_scores(row, task, own_function),
+            windows=of_text,
+            deciding=np.full(len(task.labels), at, dtype=np.intp),
         )
-    return readings
+        for of_text, row, at in zip(windows, found, deciding, strict=True)
+    ]
+
+
+def _by_label(
+    windows: Sequence[Encoded],
+    logits: _Scores,
+    task: TaskSpec,
+    reduce: Literal["max", "mean"],
+    function: FunctionToApply,
+    own_function: FunctionToApply,
+) -> Reading:
+    """Each label by itself: its highest or its mean score over the windows."""
+    scores = class_scores(logits, task, function)
+    own = class_scores(logits, task, own_function)
+    mean = reduce == "mean"
+    return Reading(
+        scores=scores.mean(axis=0) if mean else scores.max(axis=0),
+        own_scores=own.mean(axis=0) if mean else own.max(axis=0),
+        windows=windows,
+        deciding=scores.argmax(axis=0),
+    )
