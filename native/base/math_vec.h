@@ -18,7 +18,7 @@ inline Vec Exp(Vec x) {
   p = Fma(p, r, Set(kExp[1]));
   p = Fma(p, r, Set(kExp[0]));
   p = Add(Fma(p, Mul(r, r), r), Set(1.0f));
-  return Mul(p, AsFloat(ShiftLeft<23>(AddInt(ToInt(n), SetInt(127)))));
+  return TimesPower(p, n);
 }
 
 template <int kDegree>

@@ -63,7 +63,9 @@ inline void StoreShort(int16_t* p, IntVec v) {
   const __m128i packed = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
-inline Vec AsFloat(IntVec a) { return _mm256_castsi256_ps(a); }
+inline Vec TimesPower(Vec a, Vec n) {
+  return Mul(a, _mm256_castsi256_ps(ShiftLeft<23>(AddInt(ToInt(n), SetInt(127)))));
+}
 
 }  // namespace
 }  // namespace limbeck

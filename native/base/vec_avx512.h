@@ -62,7 +62,8 @@ inline void StoreHalf(uint16_t* p, Vec v) {
 inline void StoreShort(int16_t* p, IntVec v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(v));
 }
-inline Vec AsFloat(IntVec a) { return _mm512_castsi512_ps(a); }
+// a * 2^n, n a whole number and the result normal.
+inline Vec TimesPower(Vec a, Vec n) { return _mm512_scalef_ps(a, n); }
 
 }  // namespace
 }  // namespace limbeck

@@ -41,11 +41,18 @@ inline void Tile(const GemmU8S8Args& args, int64_t group, int64_t panel) {
     w += kRowGroup * kQuad;
   }
   const int64_t row = group * kRowGroup;
-#define LIMBECK_FINISH(r)                                    \
-  Finish<kEnding>(args.output, row + r, panel, 0, first##r); \
-  if (kPanels == 2) Finish<kEnding>(args.output, row + r, panel + 1, 0, second##r);
+  Column column = BeginColumn<kEnding>(args.output, panel, 0);
+#define LIMBECK_FINISH(r) Finish<kEnding>(args.output, column, row + r, r == 7, panel, 0, first##r);
   LIMBECK_FOR_EACH_ROW(LIMBECK_FINISH)
 #undef LIMBECK_FINISH
+  EndColumn<kEnding>(args.output, column, panel, 0);
+  if constexpr (kPanels == 2) {
+    column = BeginColumn<kEnding>(args.output, panel + 1, 0);
+#define LIMBECK_FINISH(r) Finish<kEnding>(args.output, column, row + r, r == 7, panel + 1, 0, second##r);
+    LIMBECK_FOR_EACH_ROW(LIMBECK_FINISH)
+#undef LIMBECK_FINISH
+    EndColumn<kEnding>(args.output, column, panel + 1, 0);
+  }
 }
 
 template <Ending kEnding>
