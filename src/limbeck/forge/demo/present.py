@@ -17,6 +17,7 @@ from limbeck.forge.demo.corpus import ListingCorpus
 from limbeck.forge.demo.run import TIMED_TOKENS, DemoResult, Outcome
 from limbeck.forge.demo.scoreboard import Figures
 from limbeck.pipeline import pipeline
+from limbeck.pipeline.windows import LOOKS
 from limbeck.report import Bars, Lines, Section, Series, Table, Text
 
 _CURVE_RATES = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
@@ -274,6 +275,8 @@ def _summary(result: DemoResult, headline: str) -> list[str]:
         f"The teacher saw {teacher.rows_seen} texts in {teacher.seconds:.0f} s; the student has "
         f"its layers {result.lineage['layers']} and learned from its logits on "
         f"{student.rows_seen} texts in {student.seconds:.0f} s ({student.precision}).",
+        f"The student reads what looks suspicious {len(LOOKS)} times, in windows of other sizes, and "
+        "takes the mean of the logits, as the pipeline does by default; the teacher reads once.",
     ]
     if result.long_texts is not None:
         found = result.long_texts

@@ -39,8 +39,9 @@ TIMED_TOKENS = 512
 # What the steps without a plan of their own take on two cores: fitting and asking the baselines,
 # converting, verifying, timing, writing the report. Generous, for the budget is a promise.
 _OTHER_STEPS_S = 62.0
-# The engine in int8 on half the layers against fp32 on all of them: at least so much faster.
-_STUDENT_SPEEDUP = 3.0
+# The engine in int8 on half the layers against fp32 on all of them: at least so much faster, though
+# it reads suspicious texts three times.
+_STUDENT_SPEEDUP = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
