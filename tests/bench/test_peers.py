@@ -186,14 +186,15 @@ def test_sparse_models_differ_from_the_dense_one_in_the_encoders_matrices_alone(
 
 
 def test_entries_are_ours_on_every_pattern_and_the_peers_on_one() -> None:
-    found = entries.entries(patterns=["1x4", "dense"], peers=list(entries.PEERS), fp32=False)
+    found = entries.entries(patterns=["1x4", "dense"], peers=list(entries.PEERS), floats=False)
     subjects = [entry.subject for entry in found]
     assert [s for s in subjects if s.startswith("limbeck")] == ["limbeck int8", "limbeck int8 1x4"]
     assert "deepsparse int8 4x4" in subjects
     assert {"openvino int8 f32-hint", "openvino int8 bf16-hint"} <= set(subjects)
-    assert not any("fp32" in subject for subject in subjects)
-    with_fp32 = entries.entries(patterns=["dense"], peers=["torch"], fp32=True)
-    assert {"limbeck fp32", "torch fp32"} <= {entry.subject for entry in with_fp32}
+    assert not any("fp32" in subject or "bf16" in subject.split()[1] for subject in subjects)
+    with_floats = entries.entries(patterns=["dense"], peers=["torch"], floats=True)
+    both = {"limbeck fp32", "limbeck bf16", "torch fp32", "torch bf16"}
+    assert both <= {entry.subject for entry in with_floats}
 
 
 def test_unknown_names_are_refused_with_those_there_are(
@@ -251,7 +252,7 @@ def timing(*milliseconds: float) -> measure.Timing:
 
 
 def test_the_rival_is_the_fastest_dense_peer_of_the_same_precision() -> None:
-    field = entries.entries(patterns=["dense", "4x4"], peers=list(entries.PEERS), fp32=True)
+    field = entries.entries(patterns=["dense", "4x4"], peers=list(entries.PEERS), floats=True)
     times = {entry.subject: timing(50, 50, 50) for entry in field}
     times["limbeck int8 4x4"] = timing(4, 5, 6)
     times["openvino int8 bf16-hint"] = timing(12, 20, 18)
@@ -268,6 +269,7 @@ def test_the_rival_is_the_fastest_dense_peer_of_the_same_precision() -> None:
         "onnxruntime fp32",
         "torch fp32",
     )
+    assert compare.speeds(by_subject["limbeck bf16"], field, times)["rival"] == "torch bf16"
     assert compare.speeds(by_subject["ctranslate2 int8"], field, times) == {}
 
 
@@ -282,6 +284,7 @@ def test_wrong_answers_stop_everything() -> None:
         ("limbeck int8", [0.16, 0.1, 0.1]),
         ("limbeck int8", [0.1, 0.1, 0.16]),
         ("limbeck fp32", [1e-6, 1e-3, 1e-6]),
+        ("limbeck bf16", [0.01, 0.16, 0.01]),
         ("openvino int8 f32-hint", [0.3, 0.3, 0.9]),
         ("torch bf16", [0.0, float("nan"), 0.0]),
     ):

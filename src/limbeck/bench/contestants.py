@@ -51,6 +51,7 @@ CONTESTANTS = {
     for contestant in (
         Contestant(runtime="limbeck", precision="int8", source="hf", packs=True),
         Contestant(runtime="limbeck", precision="fp32", source="hf", packs=True),
+        Contestant(runtime="limbeck", precision="bf16", source="hf", packs=True),
         Contestant(runtime="onnxruntime", precision="int8", source="int8"),
         Contestant(runtime="onnxruntime", precision="fp32", source="fp32"),
         Contestant(runtime="torch", precision="fp32", source="hf"),

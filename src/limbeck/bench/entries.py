@@ -60,8 +60,11 @@ def choose(names: Sequence[str], allowed: Sequence[str], what: str) -> list[str]
     return [name for name in allowed if name in names]
 
 
-def entries(*, patterns: Sequence[str], peers: Sequence[str], fp32: bool) -> list[Entry]:
+def entries(*, patterns: Sequence[str], peers: Sequence[str], floats: bool) -> list[Entry]:
     """Limbeck on every pattern, every setting of the peers on the dense model.
+
+    Args:
+        floats: those that compute in fp32 and bf16 too.
 
     Raises:
         InputError: a pattern or a peer that there is not.
@@ -70,10 +73,11 @@ def entries(*, patterns: Sequence[str], peers: Sequence[str], fp32: bool) -> lis
     theirs = choose(peers, PEERS, "peer")
     found = []
     for contestant in CONTESTANTS.values():
-        if contestant.precision == "fp32" and not fp32:
+        is_float = contestant.precision != "int8"
+        if is_float and not floats:
             continue
         if contestant.runtime == "limbeck":
-            wanted = ["dense"] if contestant.precision == "fp32" else ours
+            wanted = ["dense"] if is_float else ours
         elif contestant.runtime in theirs:
             wanted = [_SPARSE_PEER_PATTERN if contestant.runtime == "deepsparse" else "dense"]
         else:

@@ -283,7 +283,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--threads", help="as in 1,2", metavar="LIST")
     add("--output", choices=[*OUTPUTS, "both"], default="hidden")
     add("--rounds", type=int, help="default 9; fewer where a round takes long", metavar="N")
-    add("--fp32", action="store_true", help="fp32 contestants besides")
+    add("--floats", action="store_true", help="fp32 and bf16 contestants besides")
     add("--texts", type=Path, nargs="+", default=[], help="mixed lengths of texts", metavar="FILE")
     add("--sequences", type=int, default=64, help="texts drawn from each file", metavar="N")
     add("--tokenizer", type=Path, help="tokenizer.json that --texts is cut with", metavar="FILE")
@@ -304,7 +304,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
     quick = options.quick
     patterns = _split(options.models) if options.models else list(PATTERNS)
     peers = _split(options.peers) if options.peers is not None else list(PEERS)
-    there, missing = available(entries(patterns=patterns, peers=peers, fp32=options.fp32))
+    there, missing = available(entries(patterns=patterns, peers=peers, floats=options.floats))
     if missing and options.peers is not None:
         raise InputError("; ".join(missing))
     for line in missing:

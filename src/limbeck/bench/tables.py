@@ -90,6 +90,23 @@ def engine(rows: Rows) -> str:
     )
 
 
+def accuracy(rows: Rows) -> str:
+    """A task's metric in every precision: the latest run of each model and data set."""
+    sets = _latest(rows, ("model", "texts", "metric", "rows"))
+    subjects = list(dict.fromkeys(row.subject for found in sets.values() for row in found))
+    body = []
+    for at, found in sets.items():
+        by_subject = {row.subject: row for row in found}
+        cells = [str(at[0]), f"{at[1]}, {at[3]} rows", str(at[2])]
+        for subject in subjects:
+            row = by_subject.get(subject)
+            difference = 0.0 if row is None else float(row.extra["difference"])
+            cells.append("–" if row is None else f"{row.value:.2f} ({difference:+.2f})")
+        body.append(cells)
+    used = [row for found in sets.values() for row in found]
+    return markdown(["model", "texts", "metric", *subjects], body) + "\n" + _where(used)
+
+
 def startup(rows: Rows) -> str:
     """Start-up times and memory, one row a finding: the latest run."""
     rows = measure.latest_run(rows)
@@ -171,6 +188,41 @@ def peers(rows: Rows) -> str:
     )
     used = [row for found in points.values() for row in found]
     return "\n".join([said + "\n", *parts, _where(used)])
+
+
+_FLOATS = ("limbeck fp32", "limbeck bf16")
+
+
+def floats(rows: Rows) -> str:
+    """The engine in fp32 and bf16, each against the fastest peer that computes in the same.
+
+    Raises:
+        InputError: there are no such rows.
+    """
+    used = [row for row in rows if row.benchmark == "peers" and row.subject in _FLOATS]
+    points = _latest(used, ("model", "output", "batch", "tokens"))
+    if not points:
+        raise InputError("there are no rows in fp32 or bf16; run: make bench-engine")
+    body = []
+    for at, found in points.items():
+        by_subject = {row.subject: row for row in found}
+        cells = [str(at[0]), f"{at[2]} x {at[3]}", _OUTPUT_NAMES[str(at[1])], str(at[4])]
+        for subject in _FLOATS:
+            row = by_subject.get(subject)
+            rival = row is not None and "rival" in row.extra
+            cells.append("–" if row is None else f"{row.value:.1f}")
+            cells.append(f"{row.extra['rival']}, {row.extra['rival_ms']:.1f}" if rival else "–")  # type: ignore[union-attr]
+            cells.append(_ratio(row))
+        body.append(cells)
+    heads = ["model", "batch x tokens", "output", "threads"]
+    for name in ("fp32", "bf16"):
+        heads += [f"limbeck {name}, ms", f"fastest {name} peer, ms", "speed-up"]
+    errors = {row.subject: float(row.extra["error_hidden"]) for row in used}
+    said = ", ".join(f"{subject} {error:.1e}" for subject, error in sorted(errors.items()))
+    return (
+        f"{markdown(heads, body)}\nRelative error of hidden states against torch fp32: {said}.\n"
+        f"{_where(used)}"
+    )
 
 
 _OUTPUT_NAMES = {"hidden": "hidden states", "logits": "logits"}
@@ -304,6 +356,12 @@ def demo(rows: Rows) -> str:
 TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
     "engine": ("engine.jsonl", engine, "make bench"),
     "peers": ("peers.jsonl", peers, "make bench-engine"),
+    "floats": ("peers.jsonl", floats, "make bench-engine ARGS=--floats"),
+    "accuracy": (
+        "accuracy.jsonl",
+        accuracy,
+        "python -m limbeck.bench.accuracy MODEL --data FILE --calibrate FILE",
+    ),
     "mixed": ("peers.jsonl", mixed, "make bench-engine ARGS='--texts FILE'"),
     "kernels": ("kernels.jsonl", kernels, "limbeck bench kernels --record FILE"),
     "startup": ("startup.jsonl", startup, "make bench"),
