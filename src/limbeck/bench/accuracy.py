@@ -146,7 +146,7 @@ def run(source: Path, file: Path, calibrate: Path | None, at_most: int | None) -
             benchmark="accuracy",
             subject=f"limbeck {precision}",
             workload={
-                "model": source.resolve().name,
+                "model": source.name,
                 "texts": name,
                 "rows": len(rows),
                 "metric": "100 x Spearman" if pairs else "accuracy, %",
