@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,15 @@ def test_rows_come_from_real_processes(tmp_path: Path) -> None:
     if not (Path(sys.executable).parent / "limbeck").is_file():
         pytest.skip("limbeck is not installed into this environment")
     rows = {row.subject: row for row in startup.run(cache=tmp_path, rounds=1, shape=SHAPE)}
-    assert len(rows) == 4
-    imported, everything, predicted, memory = rows.values()
+    assert len(rows) == 7
+    imported, everything, predicted, sparsely, memory, sparse_memory, size = rows.values()
     assert 0 < imported.value <= everything.value
-    assert everything.value < predicted.value  # a whole process and an answer besides
-    assert memory.unit == "MB"
-    assert 10 < memory.value < 1000
+    for cold in (predicted, sparsely):
+        assert everything.value < cold.value  # a whole process and an answer besides
+    for peak in (memory, sparse_memory):
+        assert peak.unit == "MB"
+        assert 10 < peak.value < 1000
+    assert 0 < size.value < 1
     assert measure.Row.from_json(memory.to_json()) == memory
 
 
@@ -32,6 +36,9 @@ def test_the_artifact_is_int8_and_sound(tmp_path: Path) -> None:
     with artifact.read(directory) as opened:
         assert opened.spec.quant.precision == "int8"
         assert opened.weights["layers.0.ffn.in.weight"].is_int8
+    sparse = replace(SHAPE, blocks=models.Blocks(rows=4, cols=4))
+    with artifact.read(startup.write_artifact(tmp_path, sparse)) as opened:
+        assert opened.weights["layers.0.ffn.in.weight"].block == (4, 4)
 
 
 def test_a_process_that_fails_says_why() -> None:
