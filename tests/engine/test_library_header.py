@@ -98,7 +98,10 @@ def test_constants_are_the_header_s(header: str) -> None:
     assert int(version[1]) == library.ABI_VERSION
     constants = {k: int(v) for k, v in re.findall(r"(LIMBECK_[A-Z0-9_]+) = (\d+)", header)}
     python = {
-        "LIMBECK_": library.ACTIVATIONS | library.POSITION_MODES | library.PRECISIONS,
+        "LIMBECK_": library.ACTIVATIONS
+        | library.POSITION_MODES
+        | library.PRECISIONS
+        | library.ACTIVATION_RANGES,
         "LIMBECK_OP_": library.OPS,
         "LIMBECK_HEAD_": {k or "none": v for k, v in library.HEAD_KINDS.items()},
     }
