@@ -6,12 +6,14 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <new>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "bind/limbeck.h"
@@ -64,6 +66,16 @@ int Threads() {
   while (const dirent* entry = readdir(directory)) count += entry->d_name[0] != '.';
   closedir(directory);
   return count;
+}
+
+// Threads beyond `expected`. One that was joined may be listed for a moment longer, until the kernel has taken it off.
+int LeftBehind(int expected) {
+  int more = Threads() - expected;
+  for (int turn = 0; more > 0 && turn < 1000; ++turn) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    more = Threads() - expected;
+  }
+  return more;
 }
 
 // A model of one layer; every size differs.
@@ -168,11 +180,13 @@ int EachFailure(const std::function<bool(char* error, int32_t error_size)>& work
 
 int main() {
   const Weights weights;
-  const int threads = Threads();
+  std::thread([] {}).join();  // a sanitizer starts a thread of its own beside the first
+  const int threads = 1 + LeftBehind(1);
   LimbeckModel* model = nullptr;
   const int creating = EachFailure([&](char* error, int32_t error_size) {
     model = Create(weights, error, error_size);
-    if (model == nullptr) CHECK_THAT(Threads() == threads, "%d threads were left behind", Threads() - threads);
+    const int more = model == nullptr ? LeftBehind(threads) : 0;
+    CHECK_THAT(more == 0, "%d threads were left behind", more);
     return model != nullptr;
   });
 
