@@ -18,22 +18,21 @@ namespace {
 constexpr Isa kBestFirst[] = {Isa::kAvx512Vnni, Isa::kAvxVnni, Isa::kAvx2, Isa::kReference};
 
 #if defined(__x86_64__)
+struct CpuidRegisters {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+};
+CpuidRegisters Cpuid(unsigned leaf, unsigned subleaf) {
+  CpuidRegisters found;
+  __get_cpuid_count(leaf, subleaf, &found.a, &found.b, &found.c, &found.d);  // zeros where there is no such leaf
+  return found;
+}
 // What gcc 12 or clang 14 has no name for in __builtin_cpu_supports.
-bool HasF16c() {  // CPUID leaf 1, ECX
-  unsigned a = 0;
-  unsigned b = 0;
-  unsigned c = 0;
-  unsigned d = 0;
-  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c >> 29 & 1) != 0;
-}
-bool HasExtension(int bit) {  // CPUID leaf 7, subleaf 1, EAX
-  unsigned a = 0;
-  unsigned b = 0;
-  unsigned c = 0;
-  unsigned d = 0;
-  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> bit & 1) != 0;
-}
-bool HasAvxVnni() { return HasExtension(4); }
+bool HasF16c() { return (Cpuid(1, 0).c >> 29 & 1) != 0; }
+bool HasAvxVnni() { return (Cpuid(7, 1).a >> 4 & 1) != 0; }
+bool HasAvx512Bf16() { return (Cpuid(7, 1).a >> 5 & 1) != 0; }
 #endif
 
 bool Supports(Isa isa) {
@@ -152,7 +151,7 @@ Isa ChooseIsa(const std::string& name) {
 
 bool HasBf16() {
 #if defined(__x86_64__)
-  return Supports(Isa::kAvx512Vnni) && HasExtension(5);
+  return Supports(Isa::kAvx512Vnni) && HasAvx512Bf16();
 #else
   return false;
 #endif

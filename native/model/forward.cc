@@ -429,18 +429,27 @@ void ForwardPass::RoundContext(const Work& work) {
 void ForwardPass::Project(const Work& work, const Linear::Range& range) {
   const Linear& linear = model_.layers_[static_cast<size_t>(work.layer)].output;
   const Span span(profile_, work.thread, LIMBECK_OP_PROJECT, work.layer, Operations(linear, range));
-  const Area& area = *work.area;
   const int64_t offset = work.base * rows_.hidden * kLanes;
+  AddResidual(work, linear, range, {work.area->context + offset, work.scratch->context_pairs, work.scratch->context},
+              rows_.hidden);
+}
+
+// x plus what `linear` makes of `inputs`, panels of input_rows, of which those are there that the layer multiplies.
+void ForwardPass::AddResidual(const Work& work, const Linear& linear, const Linear::Range& range, const Inputs& inputs,
+                              int64_t input_rows) {
   const Linear::Range local = Local(range, work.base);
+  const int64_t offset = work.base * rows_.hidden * kLanes;
+  const float* x = work.area->x + offset;
+  float* sum = work.area->sum + offset;
   switch (arithmetic_) {
     case Arithmetic::kF32:
-      return linear.RunF32(kernels_, area.context + offset, rows_.hidden, area.x + offset, rows_.hidden,
-                           area.sum + offset, rows_.hidden, Activation::kIdentity, local);
+      return linear.RunF32(kernels_, inputs.f32, input_rows, x, rows_.hidden, sum, rows_.hidden, Activation::kIdentity,
+                           local);
     case Arithmetic::kBf16:
-      return linear.RunBf16(kernels_, work.scratch->context_pairs, rows_.hidden, area.x + offset, area.sum + offset,
-                            nullptr, rows_.hidden, Activation::kIdentity, local);
+      return linear.RunBf16(kernels_, inputs.pairs, input_rows, x, sum, nullptr, rows_.hidden, Activation::kIdentity,
+                            local);
     case Arithmetic::kInt8:
-      return linear.RunInt8(kernels_, work.scratch->context, {rows_.hidden, area.sum + offset, area.x + offset}, local);
+      return linear.RunInt8(kernels_, inputs.q, {rows_.hidden, sum, x}, local);
   }
 }
 
@@ -534,19 +543,7 @@ void ForwardPass::QuantizeFeed(const Work& work, int threads) {
 void ForwardPass::FeedOut(const Work& work, const Linear::Range& range) {
   const Linear& linear = model_.layers_[static_cast<size_t>(work.layer)].ffn_out;
   const Span span(profile_, work.thread, LIMBECK_OP_FFN_OUT, work.layer, Operations(linear, range));
-  const Area& area = *work.area;
-  const int64_t offset = work.base * rows_.hidden * kLanes;
-  const Linear::Range local = Local(range, work.base);
-  switch (arithmetic_) {
-    case Arithmetic::kF32:
-      return linear.RunF32(kernels_, work.scratch->ffn, rows_.ffn, area.x + offset, rows_.hidden, area.sum + offset,
-                           rows_.hidden, Activation::kIdentity, local);
-    case Arithmetic::kBf16:
-      return linear.RunBf16(kernels_, work.scratch->ffn_pairs, rows_.ffn, area.x + offset, area.sum + offset, nullptr,
-                            rows_.hidden, Activation::kIdentity, local);
-    case Arithmetic::kInt8:
-      return linear.RunInt8(kernels_, work.scratch->ffn_q, {rows_.hidden, area.sum + offset, area.x + offset}, local);
-  }
+  AddResidual(work, linear, range, {work.scratch->ffn, work.scratch->ffn_pairs, work.scratch->ffn_q}, rows_.ffn);
 }
 
 void ForwardPass::QueriesKeysValues(const Work& work, const Layer& layer, const Linear::Range& range) {

@@ -54,6 +54,13 @@ class ForwardPass {
     int layer;
   };
 
+  // A linear layer's input panels in each arithmetic; those of the others may be null.
+  struct Inputs {
+    const float* f32;
+    const uint16_t* pairs;
+    const QuantizedPanels& q;
+  };
+
   void MakeParts();
   Stream MakeStream(const Area& area, int64_t tokens) const;
 
@@ -71,6 +78,8 @@ class ForwardPass {
   void TokenWiseBlock(const Work& work);
   void RoundContext(const Work& work);
   void Project(const Work& work, const Linear::Range& range);
+  void AddResidual(const Work& work, const Linear& linear, const Linear::Range& range, const Inputs& inputs,
+                   int64_t input_rows);
   // `next`: the range of the layer that x goes to; null: to none, so it need not be rounded.
   void Normalize(const Work& work, const Norm& norm, const StaticRange* next);
   void RoundInput(const Area& area, int64_t panel, const StaticRange& range);
