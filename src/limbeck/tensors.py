@@ -73,6 +73,11 @@ TENSOR_TABLE: tuple[TensorRow, ...] = (
 )
 
 
+def is_range(name: str) -> bool:
+    """Whether a tensor is a static range: measured on texts, not one of the model's weights."""
+    return name.endswith(".range")
+
+
 def expected_tensors(
     encoder: EncoderSpec,
     head: HeadSpec | None,

@@ -12,7 +12,7 @@ from limbeck.artifact.format import KINDS, TableEntry, part_layout, part_names
 from limbeck.artifact.strict_json import shown
 from limbeck.errors import ArtifactError
 from limbeck.spec import MAX_INT8_INPUTS, ModelSpec
-from limbeck.tensors import Tensor, TensorRow, expected_tensors
+from limbeck.tensors import Tensor, TensorRow, expected_tensors, is_range
 
 # Elements looked at in one go when contents are checked: 4 MiB of float32.
 _CHECK_CHUNK = 1 << 20
@@ -137,7 +137,7 @@ def check_tensor(entry: TableEntry, tensor: Tensor) -> None:
         ArtifactError: a scale that is not finite and positive, ends that make no range, or a
             bitmap that does not count as many blocks as there are.
     """
-    if entry.name.endswith(".range"):
+    if is_range(entry.name):
         low, high = tensor.dense().tolist()
         # written so that NaN is refused; beyond 1e37 the spread could overflow
         if not (-1e37 <= low <= 0 <= high <= 1e37 and high > low):

@@ -11,7 +11,7 @@ import argparse
 import itertools
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,14 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from limbeck import artifact, data, engine, measure, runtimes
-from limbeck.batch import PackedBatch, pack
 from limbeck.errors import InputError, LimbeckError
 from limbeck.pipeline import pipeline
 from limbeck.spec import QuantSpec
 
 RESULTS = Path("benchmarks/results/accuracy.jsonl")
 FLOAT = "fp32"
-PRECISIONS = (FLOAT, "bf16", "int8")
+ROUNDED = ("bf16", "int8")
 STATIC = "int8 static"
 CALIBRATION_TEXTS = 64
 F64 = npt.NDArray[np.float64]
@@ -85,23 +84,16 @@ def similarity(model: runtimes.Model, rows: Sequence[data.Row]) -> F64:
 
 
 @contextmanager
-def static_model(source: Path, texts: Sequence[str], task: str | None) -> Iterator[runtimes.Model]:
+def static_model(source: Path, texts: Iterable[str]) -> Iterator[runtimes.Model]:
     """The model in int8 with static ranges from these texts."""
-    opened = runtimes.open_source(source, task)
-    spec, encoder = opened.spec, opened.spec.encoder
-    rows = opened.tokenizer().encode(list(texts), max_tokens=spec.task.max_tokens)
-
-    def batches() -> Iterator[PackedBatch]:
-        for start in range(0, len(rows), 8):
-            some = rows[start : start + 8]
-            yield pack([row.ids for row in some], [row.type_ids for row in some])
-
-    ranges = engine.static_ranges(encoder, opened.weights, batches())
+    opened = runtimes.open_source(source)
+    spec = opened.spec
+    ranges = runtimes.static_ranges(opened, texts, spec.task.max_tokens)
     with tempfile.TemporaryDirectory(prefix="limbeck-") as directory:
         artifact.write(
             Path(directory) / "static",
             spec=replace(spec, quant=QuantSpec(precision="int8", activations="static")),
-            weights={**engine.quantize_weights(opened.weights, encoder), **ranges},
+            weights={**engine.quantize_weights(opened.weights, spec.encoder), **ranges},
             tokenizer_json=opened.tokenizer_json(),
             lineage={"made by": "limbeck.bench.accuracy"},
         )
@@ -114,8 +106,8 @@ def run(source: Path, file: Path, calibrate: Path | None, at_most: int | None) -
     Raises:
         LimbeckError: a model or rows that do not fit.
     """
-    task = runtimes.open_source(source, None).spec.task
-    pairs = task.task == "sentence-embedding"
+    floats = runtimes.load(source, precision=FLOAT)
+    pairs = floats.spec.task.task == "sentence-embedding"
     rows = list(
         itertools.islice(
             data.read_rows(file, label_column="label", pair_column="text_pair" if pairs else None),
@@ -131,12 +123,12 @@ def run(source: Path, file: Path, calibrate: Path | None, at_most: int | None) -
         wanted = np.array([float(row.label or "nan") for row in rows])
         return 100 * spearman(similarity(model, rows), wanted)
 
-    found = {
-        precision: metric(runtimes.load(source, precision=precision)) for precision in PRECISIONS
-    }
+    found = {FLOAT: metric(floats)}
+    for precision in ROUNDED:
+        found[precision] = metric(runtimes.load(source, precision=precision))
     if calibrate is not None:
         sample = itertools.islice(data.read_rows(calibrate), CALIBRATION_TEXTS)
-        with static_model(source, [row.text for row in sample], task.task) as model:
+        with static_model(source, (row.text for row in sample)) as model:
             found[STATIC] = metric(model)
     name = f"{file.resolve().parent.name}-{file.name.split('.')[0]}"
     run_name = measure.new_run()

@@ -154,6 +154,22 @@ def run(*, cache: Path, rounds: int, shape: models.Shape) -> list[measure.Row]:
         )
         for subject, timing in timings.items()
     ]
+
+    def in_mb(subject: str, readings: Sequence[float], bound_mb: float) -> measure.Row:
+        return measure.Row(
+            run=run_name,
+            benchmark="startup",
+            subject=subject,
+            workload=workload,
+            unit="MB",
+            value=measure.percentile(readings, 0.5),
+            low=measure.percentile(readings, 0.25),
+            high=measure.percentile(readings, 0.75),
+            repeats=len(readings),
+            extra={"bound": f"{bound_mb:.0f} MB"},
+            versions=measure.versions(["limbeck", "numpy", "tokenizers"]),
+        )
+
     for path, subject, bound_mb in (
         (directory, f"int8 artifact of {size_mb:.0f} MB", bound_memory_mb(size_mb)),
         (sparse_directory, f"{_SPARSE}, artifact of {sparse_mb:.0f} MB", SPARSE_MEMORY_MB),
@@ -162,36 +178,9 @@ def run(*, cache: Path, rounds: int, shape: models.Shape) -> list[measure.Row]:
             int(_run([sys.executable, "-c", _MEMORY, str(path), TEXT])) * 1024 / 1e6
             for _ in range(rounds)
         ]
-        rows.append(
-            measure.Row(
-                run=run_name,
-                benchmark="startup",
-                subject=f"largest resident size, {subject}",
-                workload=workload,
-                unit="MB",
-                value=measure.percentile(peaks, 0.5),
-                low=measure.percentile(peaks, 0.25),
-                high=measure.percentile(peaks, 0.75),
-                repeats=len(peaks),
-                extra={"bound": f"{bound_mb:.0f} MB"},
-                versions=measure.versions(["limbeck", "numpy", "tokenizers"]),
-            )
-        )
-    rows.append(
-        measure.Row(
-            run=run_name,
-            benchmark="startup",
-            subject=f"artifact, {_SPARSE}, of {float_mb:.0f} MB in float32",
-            workload=workload,
-            unit="MB",
-            value=sparse_mb,
-            low=sparse_mb,
-            high=sparse_mb,
-            repeats=1,
-            extra={"bound": f"{float_mb * SPARSE_SIZE_SHARE:.0f} MB"},
-            versions=measure.versions(["limbeck", "numpy", "tokenizers"]),
-        )
-    )
+        rows.append(in_mb(f"largest resident size, {subject}", peaks, bound_mb))
+    subject = f"artifact, {_SPARSE}, of {float_mb:.0f} MB in float32"
+    rows.append(in_mb(subject, [sparse_mb], float_mb * SPARSE_SIZE_SHARE))
     return rows
 
 

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import artifact, huggingface, runtimes
-from limbeck.batch import PackedBatch, pack
-from limbeck.engine import convert_weights, static_ranges
+from limbeck.engine import convert_weights
 from limbeck.errors import InputError, ModelError
 from limbeck.forge import progress
 from limbeck.forge.checkpoint import Checkpoint, as_safetensors, versions
 from limbeck.forge.verify import Limits, VerifyReport, verify
 from limbeck.spec import ModelSpec, Precision, QuantSpec, Threshold
-from limbeck.text import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +117,14 @@ def _export(
         if precision != "int8":
             raise InputError("static ranges are for int8; leave out the texts to calibrate with")
         quant = QuantSpec(precision="int8", activations="static")
-        tokenizer = Tokenizer.from_bytes(original.tokenizer_json())
-        weights |= static_ranges(encoder, original.weights, _batches(tokenizer, calibrate, longest))
+        with progress.bar("calibrating", len(calibrate)) as shown:
+
+            def counted() -> Iterator[str]:
+                for text in calibrate:
+                    yield text
+                    shown.advance(1)
+
+            weights |= runtimes.static_ranges(original, counted(), longest)
     contents: dict[str, Any] = {
         "spec": ModelSpec(
             encoder=encoder,
@@ -142,12 +146,3 @@ def _export(
         size = made.size_bytes
     report = dataclasses.replace(report, source=str(out))
     return Exported(directory=out, digest=digest, size_bytes=size, report=report)
-
-
-def _batches(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> Iterator[PackedBatch]:
-    """A few texts at a time: the oracle keeps whole layers of floats."""
-    with progress.bar("calibrating", len(texts)) as shown:
-        for start in range(0, len(texts), 8):
-            rows = tokenizer.encode(texts[start : start + 8], max_tokens=max_tokens)
-            yield pack([row.ids for row in rows], [row.type_ids for row in rows])
-            shown.advance(len(rows))

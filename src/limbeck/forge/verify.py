@@ -22,7 +22,7 @@ from limbeck.errors import VerifyError
 from limbeck.forge.golden import PAIRS, TEXTS, GoldenInputs, golden_inputs
 from limbeck.runtimes import Output
 from limbeck.spec import ModelSpec, Precision
-from limbeck.tensors import Tensor, Weights
+from limbeck.tensors import Tensor, Weights, is_range
 from limbeck.text import Tokenizer
 
 F32 = npt.NDArray[np.float32]
@@ -233,7 +233,7 @@ def _same_weights(stored: Weights, original: Weights, spec: ModelSpec) -> list[s
     """The artifact's weights must be those of its source, put through the same rounding."""
     converted = convert_weights(original, spec.encoder, spec.quant.precision)
     # Static ranges are the artifact's own: measured, not converted.
-    names = {name for name in stored if not name.endswith(".range")}
+    names = {name for name in stored if not is_range(name)}
     if names != set(converted):
         odd = sorted(names ^ set(converted))
         return [f"the artifact and its source do not have the same tensors: {', '.join(odd[:3])}"]

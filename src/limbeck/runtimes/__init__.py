@@ -6,9 +6,10 @@ Neighbours: artifact, huggingface, text and engine below; `limbeck.pipeline` abo
 
 from __future__ import annotations
 
+from limbeck.runtimes.calibration import static_ranges
 from limbeck.runtimes.loading import load
 from limbeck.runtimes.model import Model, Output
 from limbeck.runtimes.own import OwnModel
 from limbeck.runtimes.source import Source, open_source
 
-__all__ = ["Model", "Output", "OwnModel", "Source", "load", "open_source"]
+__all__ = ["Model", "Output", "OwnModel", "Source", "load", "open_source", "static_ranges"]
