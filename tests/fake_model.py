@@ -50,6 +50,7 @@ class FakeModel:
         heads = {
             "text-classification": HeadSpec(kind="sequence"),
             "token-classification": HeadSpec(kind="token"),
+            "question-answering": HeadSpec(kind="token"),
         }
         head = heads.get(task)
         self._tokenizer = Tokenizer.from_bytes(tokenizer_json(kind))

@@ -19,9 +19,10 @@ from tokenizers import models as tokenizer_models
 from tokenizers.processors import TemplateProcessing
 
 ARCHITECTURES = ("bert", "distilbert", "roberta", "camembert", "xlm-roberta")
-TASKS = ("text-classification", "token-classification", "feature-extraction")
+TASKS = ("text-classification", "token-classification", "question-answering", "feature-extraction")
 SEQUENCE_LABELS = ("negative", "neutral", "positive")
 TOKEN_LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+SPAN_LABELS = ("LABEL_0", "LABEL_1")  # what transformers calls the two rows of the head
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 
@@ -35,6 +36,7 @@ _CLASSES = {
 _SUFFIXES = {
     "text-classification": "ForSequenceClassification",
     "token-classification": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering",
     "feature-extraction": "Model",
 }
 _WORDS = """
@@ -124,6 +126,7 @@ def write(
         labels = {
             "text-classification": SEQUENCE_LABELS,
             "token-classification": TOKEN_LABELS,
+            "question-answering": SPAN_LABELS,
         }.get(task, ())
     directory.mkdir(parents=True, exist_ok=True)
     fields = make_config(architecture, task, shape, labels) | shape.extra | (config or {})
@@ -320,7 +323,9 @@ def _add_head(linear: Any, architecture: str, task: str, prefix: str, c: int, la
         if architecture == "bert":  # BertModel carries its pooler, which feature extraction ignores
             linear("pooler.dense", c, c)
         return
-    if task == "token-classification":
+    if task == "question-answering":
+        linear("qa_outputs", labels, c)
+    elif task == "token-classification":
         linear("classifier", labels, c)
     elif architecture == "bert":
         linear(f"{prefix}pooler.dense", c, c)

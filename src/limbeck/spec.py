@@ -18,7 +18,11 @@ HeadKind = Literal["sequence", "token"]
 HeadActivation = Literal["tanh", "relu"]
 Problem = Literal["single_label", "multi_label", "regression"]
 Task = Literal[
-    "text-classification", "token-classification", "feature-extraction", "sentence-embedding"
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "feature-extraction",
+    "sentence-embedding",
 ]
 Pooling = Literal["cls", "max", "mean"]
 # Whether each token's range is found when it comes by, or the model brings one for all of them.
@@ -37,9 +41,18 @@ ARCHITECTURES: tuple[Architecture, ...] = (
 TASKS: tuple[Task, ...] = (
     "text-classification",
     "token-classification",
+    "question-answering",
     "feature-extraction",
     "sentence-embedding",
 )
+# Those that a head answers; the others are answered by hidden states.
+HEAD_TASKS: tuple[Task, ...] = (
+    "text-classification",
+    "token-classification",
+    "question-answering",
+)
+# The rows of a question answering head, and so its labels: where an answer begins, where it ends.
+SPAN_LABELS = ("start", "end")
 
 # int32 accumulators hold sum over K of u8 * s8: K * 255 * 127 must stay below 2**31.
 MAX_INT8_INPUTS = (2**31 - 1) // (255 * 127)
@@ -155,8 +168,13 @@ class TaskSpec:
             raise ModelError(f"max_tokens must be a positive integer, found {self.max_tokens!r}")
         if self.head is not None and not self.labels:
             raise ModelError("a model with a classification head needs its labels")
-        if self.task in ("text-classification", "token-classification") and self.head is None:
-            raise ModelError(f"{self.task} needs a classification head; this model has none")
+        if self.task in HEAD_TASKS and self.head is None:
+            raise ModelError(f"{self.task} needs a head of its own; this model has none")
+        if self.task == "question-answering" and self.labels != SPAN_LABELS:
+            raise ModelError(
+                f"question answering scores {' and '.join(SPAN_LABELS)} of an answer; this model "
+                f"has the labels {list(self.labels)}"
+            )
         if self.threshold is not None and self.threshold.label not in self.labels:
             raise ModelError(
                 f"threshold names label {self.threshold.label!r}; labels are {list(self.labels)}"

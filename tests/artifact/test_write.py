@@ -186,7 +186,7 @@ def forced(spec: ModelSpec, part: str, name: str, value: object) -> ModelSpec:
         ("encoder", "norm_eps", True, "must be a number"),
         ("task", "labels", ("a", 1, "c"), r"spec.task.labels\[1\] must be a string"),
         ("task", "labels", ("a", "leak", "\ud800"), "surrogate"),
-        ("task", "head", None, "classification head"),
+        ("task", "head", None, "needs a head of its own"),
         ("task", "max_tokens", 7, "carries 6"),
         ("task", "problem", "other", "must be"),
         ("task", "normalize", 1, "true or false"),

@@ -351,3 +351,45 @@ def test_lengths_of_bad_files(model, tmp_path, capsys):
     assert "no texts" in err
     _, err = _run(capsys, "inspect", model, "--lengths", "a.jsonl", "-m", model, code=2)
     assert "twice" in err
+
+
+def test_questions(capsys, zoo, tmp_path):
+    model = str(zoo("distilbert", "question-answering"))
+    context = "The quiet flat is five minutes from the old harbour."
+    expected = limbeck.pipeline("question-answering", model)(
+        question=["Where is it?", "Is it loud?"], context=context
+    )
+    out, _ = _run(capsys, "predict", model, "Where is it?", "Is it loud?", "--context", context)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert rows == [{"line": n, **one} for n, one in enumerate(expected, start=1)]
+    source = tmp_path / "questions.csv"
+    source.write_text(f'question,context\nWhere is it?,"{context}"\nIs it loud?,"{context}"\n')
+    out, _ = _run(capsys, "predict", model, "-i", str(source), "--batch-size", "1", "-f", "csv")
+    table = list(csv.DictReader(io.StringIO(out)))
+    assert [row["answer"] for row in table] == [one["answer"] for one in expected]
+    assert list(table[0]) == ["line", "answer", "score", "start", "end"]
+    out, _ = _run(capsys, "predict", model, "Where is it?", "--context", context, "--top-k", "3")
+    assert len(json.loads(out)["answers"]) == 3
+    out, _ = _run(capsys, "predict", model, "Where is it?", "--context", context, "-f", "table")
+    assert f"{expected[0]['answer']} [" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["Where?"], "give --context"),
+        (["--context", "Here."], "questions given as arguments"),
+        (["Where?", "--context", "Here.", "--window"], "--window is for text-classification"),
+        (["Where?", "--context", "Here.", "--aggregation", "max"], "for token-classification"),
+    ],
+)
+def test_questions_asked_wrongly(capsys, zoo, arguments, message):
+    model = str(zoo("distilbert", "question-answering"))
+    source = [] if arguments[0] == "Where?" else ["-i", "questions.csv"]
+    _, err = _run(capsys, "predict", model, *arguments, *source, code=2)
+    assert message in err
+
+
+def test_a_context_for_another_task(capsys, model):
+    _, err = _run(capsys, "predict", model, "Where?", "--context", "Here.", code=2)
+    assert "--context is for question-answering" in err

@@ -316,7 +316,7 @@ def test_custom_code_on_a_known_family(copy: Callable[..., Path]) -> None:
         ({"id2label": None, "num_labels": 10**12}, "num_labels"),
         ({"id2label": None, "num_labels": 0}, "num_labels"),
         ({"problem_type": "ranking"}, "problem_type 'ranking'"),
-        ({"architectures": ["BertForQuestionAnswering"]}, "task='feature-extraction'"),
+        ({"architectures": ["BertForMultipleChoice"]}, "task='feature-extraction'"),
         ({"model_type": "distilbert", "architectures": None}, "no tensor"),
     ],
 )

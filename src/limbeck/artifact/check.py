@@ -11,7 +11,7 @@ import numpy.typing as npt
 from limbeck.artifact.format import KINDS, TableEntry, part_layout, part_names
 from limbeck.artifact.strict_json import shown
 from limbeck.errors import ArtifactError
-from limbeck.spec import MAX_INT8_INPUTS, ModelSpec
+from limbeck.spec import MAX_INT8_INPUTS, HeadKind, ModelSpec, Task
 from limbeck.tensors import Tensor, TensorRow, expected_tensors, is_range
 
 # Elements looked at in one go when contents are checked: 4 MiB of float32.
@@ -21,6 +21,13 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype(np.float32),
     "I8": np.dtype(np.int8),
     "U8": np.dtype(np.uint8),
+}
+
+
+_HEAD_KINDS: dict[Task, HeadKind] = {
+    "text-classification": "sequence",
+    "token-classification": "token",
+    "question-answering": "token",
 }
 
 
@@ -35,7 +42,7 @@ def check_spec(spec: ModelSpec) -> None:
         raise ArtifactError(
             f"texts are cut at {task.max_tokens} tokens, but the encoder carries {positions}"
         )
-    wanted = {"text-classification": "sequence", "token-classification": "token"}.get(task.task)
+    wanted = _HEAD_KINDS.get(task.task)
     if wanted is not None and (task.head is None or task.head.kind != wanted):
         raise ArtifactError(f"{task.task} needs a head of kind {wanted!r}")
     if task.task == "sentence-embedding" and not task.pooling:

@@ -94,12 +94,14 @@ def _plain(answer: Any) -> Any:
 _NAMES = {
     "text-classification": "labels",
     "token-classification": "entities",
+    "question-answering": "answers",
     "feature-extraction": "features",
     "sentence-embedding": "embedding",
 }
 _COLUMNS = {
     "text-classification": ("label", "score", "decision"),
     "token-classification": ("entity", "score", "index", "word", "start", "end"),
+    "question-answering": ("answer", "score", "start", "end"),
 }
 
 
@@ -162,6 +164,8 @@ class _Table:
         self._file.write(f"{row.line:>5}  {said}  {shown}\n")
 
     def _part(self, part: dict[str, Any]) -> str:
+        if "answer" in part:
+            return f"{part['answer'] or '(none)'} [{float(part['score']):.4f}]"
         name = part.get("label") or part.get("entity_group") or part.get("entity")
         said = f"{name} {float(part['score']):.4f}"
         if "word" in part:

@@ -49,7 +49,11 @@ def command(
         str | None, typer.Option(help="Column with the text; default: by its usual names.")
     ] = None,
     pair_column: Annotated[
-        str | None, typer.Option(help="Column with a second text, for models of pairs.")
+        str | None,
+        typer.Option(help="Column with a second text, for models of pairs; contexts: 'context'."),
+    ] = None,
+    context: Annotated[
+        str | None, typer.Option(help="Text in which questions given as TEXT find their answers.")
     ] = None,
     keep: Annotated[
         list[str] | None,
@@ -94,6 +98,8 @@ def command(
     that stores a decision threshold also says "decision".
 
     Example: limbeck predict ./demo --input listings.csv --window --output answers.jsonl
+
+    Example: limbeck predict ./qa "Who wrote it?" --context "It was written by Ada in 1843."
     """
     from limbeck.cli.predicting import Request, predict
 
@@ -105,6 +111,7 @@ def command(
             input_format=None if input_format is None else input_format.value,
             text_column=text_column,
             pair_column=pair_column,
+            context=context,
             keep=tuple(keep or ()),
             output=output,
             output_format=None if output_format is None else output_format.value,

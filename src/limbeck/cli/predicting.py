@@ -31,6 +31,7 @@ class Request:
     input_format: data.Format | None = None
     text_column: str | None = None
     pair_column: str | None = None
+    context: str | None = None
     keep: tuple[str, ...] = ()
     output: Path | None = None
     output_format: str | None = None
@@ -54,8 +55,8 @@ def predict(request: Request) -> None:
     _check(request)
     began = time.perf_counter()
     bad = _Teller()
-    rows = _rows(request, bad)
     answer, task = _answering(request)
+    rows = _rows(request, bad, task)
     count = 0
     with open_sheet(request.output, request.output_format, task, request.keep) as sheet:
         count = _answer_all(rows, answer, sheet, request.batch_size)
@@ -84,6 +85,8 @@ def _answer_all(
 def _check(request: Request) -> None:
     if request.texts and request.source is not None:
         raise InputError("give texts as arguments or --input, not both")
+    if request.context is not None and not request.texts:
+        raise InputError("--context is for questions given as arguments; a file has a column of it")
     if request.texts and (request.text_column or request.pair_column or request.keep):
         raise InputError("texts given as arguments have no columns")
     if request.batch_size < 1:
@@ -107,21 +110,27 @@ class _Teller:
         say(f"limbeck: {message}")
 
 
-def _rows(request: Request, report: Callable[[str], None]) -> Iterator[data.Row]:
+def _rows(request: Request, report: Callable[[str], None], task: str) -> Iterator[data.Row]:
     if request.texts:
-        return (data.Row(text=text, line=n) for n, text in enumerate(request.texts, start=1))
+        return (
+            data.Row(text=text, pair=request.context, line=n)
+            for n, text in enumerate(request.texts, start=1)
+        )
+    text_column, pair_column = request.text_column, request.pair_column
+    if task == "question-answering":
+        text_column, pair_column = text_column or "question", pair_column or "context"
     if request.source is None or request.source == "-":
         return stdin_rows(
             request.input_format,
             report,
-            text_column=request.text_column,
-            pair_column=request.pair_column,
+            text_column=text_column,
+            pair_column=pair_column,
             keep=request.keep,
         )
     return data.read_rows(
         request.source,
-        text_column=request.text_column,
-        pair_column=request.pair_column,
+        text_column=text_column,
+        pair_column=pair_column,
         keep=request.keep,
         report=report,
         format=request.input_format,
@@ -140,6 +149,10 @@ def _answering(request: Request) -> tuple[Callable[[Sequence[data.Row]], list[An
     pipe: Pipeline[Any] = pipeline(task, model, **_options(request, model))
 
     def answer(rows: Sequence[data.Row]) -> list[Any]:
+        if task == "question-answering":
+            asked = [{"question": row.text, "context": row.pair} for row in rows]
+            # a list of one question gives its answer alone, as transformers has it
+            return [pipe(asked[0])] if len(asked) == 1 else list(pipe(asked))
         if request.pair_column is None:
             return list(pipe([row.text for row in rows]))
         return list(pipe([{"text": row.text, "text_pair": row.pair} for row in rows]))
@@ -155,8 +168,21 @@ def _options(request: Request, model: Model) -> dict[str, Any]:
             options["top_k"] = request.top_k or None
         if task.threshold is not None:
             options["decide"] = True
+    elif task.task == "question-answering":
+        if request.top_k is not None:
+            options["top_k"] = request.top_k
+        if request.texts and request.context is None:
+            raise InputError(
+                "a question needs its context: give --context, or --input with columns question "
+                "and context"
+            )
     elif request.top_k is not None:
-        raise InputError(f"--top-k is for text-classification, and this model is for {task.task}")
+        raise InputError(
+            "--top-k is for text-classification and question-answering, and this model is for "
+            f"{task.task}"
+        )
+    if request.context is not None and task.task != "question-answering":
+        raise InputError(f"--context is for question-answering, and this model is for {task.task}")
     if request.window and task.task != "text-classification":
         raise InputError(f"--window is for text-classification, and this model is for {task.task}")
     if request.window:
@@ -169,6 +195,11 @@ def _options(request: Request, model: Model) -> dict[str, Any]:
                 f"--aggregation is for token-classification, and this model is for {task.task}"
             )
         options["aggregation_strategy"] = request.aggregation
-    if request.pair_column is not None and task.task != "text-classification":
-        raise InputError(f"--pair-column is for text-classification, not for {task.task}")
+    if request.pair_column is not None and task.task not in (
+        "text-classification",
+        "question-answering",
+    ):
+        raise InputError(
+            f"--pair-column is for text-classification and question-answering, not for {task.task}"
+        )
     return options

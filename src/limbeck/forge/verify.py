@@ -283,6 +283,7 @@ def _torch(
     classes = {
         "text-classification": transformers.AutoModelForSequenceClassification,
         "token-classification": transformers.AutoModelForTokenClassification,
+        "question-answering": transformers.AutoModelForQuestionAnswering,
     }
     loader = classes.get(spec.task.task, transformers.AutoModel)
     with quiet():
@@ -299,6 +300,10 @@ def _torch(
             answer = model(**inputs, output_hidden_states=True)
             found["hidden"].append(answer.hidden_states[-1][0].numpy())
             if "logits" in names:
+                if spec.task.task == "question-answering":
+                    spans = torch.stack([answer.start_logits, answer.end_logits], dim=-1)
+                    found["logits"].append(spans[0].numpy())
+                    continue
                 logits = answer.logits
                 found["logits"].append((logits if logits.dim() == 2 else logits[0]).numpy())
     return {name: np.concatenate(rows) for name, rows in found.items()}

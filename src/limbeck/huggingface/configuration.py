@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 from limbeck.errors import ModelError
 from limbeck.spec import (
     ARCHITECTURES,
+    HEAD_TASKS,
+    SPAN_LABELS,
     TASKS,
     Activation,
     Architecture,
@@ -30,6 +32,7 @@ ARCHITECTURE_CLASSES: dict[Architecture, str] = {
 _HEADS: dict[str, Task] = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
+    "ForQuestionAnswering": "question-answering",
     # Their heads play no part in what the encoder answers.
     "Model": "feature-extraction",
     "ForMaskedLM": "feature-extraction",
@@ -229,7 +232,7 @@ def resolve_task(config: Mapping[str, Any], asked: str | None, *, sentence: bool
         return own
     if asked not in TASKS:
         raise ModelError(f"task {asked!r} is not supported; supported: {', '.join(TASKS)}")
-    if asked in ("text-classification", "token-classification") and asked != own:
+    if asked in HEAD_TASKS and asked != own:
         wanted = next(suffix for suffix, task in _HEADS.items() if task == asked)
         raise ModelError(
             f"{asked} needs {ARCHITECTURE_CLASSES[kind]}{wanted}; this directory holds "
@@ -240,19 +243,23 @@ def resolve_task(config: Mapping[str, Any], asked: str | None, *, sentence: bool
 
 def head_spec(kind: Architecture, task: Task) -> HeadSpec | None:
     """The head that transformers puts on this architecture for this task."""
-    if task == "token-classification":
+    if task in ("token-classification", "question-answering"):
         return HeadSpec(kind="token")
     if task == "text-classification":
         return HeadSpec(kind="sequence", dense="relu" if kind == "distilbert" else "tanh")
     return None
 
 
-def labels(config: Mapping[str, Any]) -> tuple[str, ...]:
+def labels(config: Mapping[str, Any], task: Task) -> tuple[str, ...]:
     """Label names in the order of the classifier's rows; transformers' names where none are given.
+
+    A question answering head has the same two rows whatever the configuration calls them.
 
     Raises:
         ModelError: the ids are not 0, 1, 2, ...
     """
+    if task == "question-answering":
+        return SPAN_LABELS
     names = config.get("id2label")
     if names is None:
         count = _number(config, ("num_labels",), 2)

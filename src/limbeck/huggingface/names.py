@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.spec import Architecture, HeadKind
+from limbeck.spec import Architecture, Task
 
 _EMBEDDINGS = {
     "embeddings.word": "embeddings.word_embeddings.weight",
@@ -32,27 +32,25 @@ _DISTILBERT_LAYER = {
 }
 
 
-def source_names(
-    name: str, kind: Architecture, head: HeadKind | None, prefix: str
-) -> tuple[str, ...]:
+def source_names(name: str, kind: Architecture, task: Task, prefix: str) -> tuple[str, ...]:
     """Names under which a checkpoint may hold tensor `name`, the current one first.
 
     Args:
         name: a name from limbeck.tensors, layer number filled in.
-        head: which head the model has.
+        task: decides what the head is called.
         prefix: what stands before the encoder's names in this checkpoint, such as "bert.".
     """
     if name in _EMBEDDINGS:
         return (prefix + _EMBEDDINGS[name],)
     stem, leaf = name.rsplit(".", 1)
     parameter = "weight" if leaf == "gain" else leaf
-    source = _stem(stem, kind, head, prefix)
+    source = _stem(stem, kind, task, prefix)
     if stem.endswith("norm"):  # checkpoints converted from TensorFlow before 2020 say gamma, beta
         return (f"{source}.{parameter}", f"{source}.{'gamma' if leaf == 'gain' else 'beta'}")
     return (f"{source}.{parameter}",)
 
 
-def _stem(stem: str, kind: Architecture, head: HeadKind | None, prefix: str) -> str:
+def _stem(stem: str, kind: Architecture, task: Task, prefix: str) -> str:
     if stem == "embeddings.norm":
         return prefix + "embeddings.LayerNorm"
     if stem.startswith("layers."):
@@ -65,5 +63,7 @@ def _stem(stem: str, kind: Architecture, head: HeadKind | None, prefix: str) -> 
             return prefix + "pooler.dense"
         return "pre_classifier" if kind == "distilbert" else "classifier.dense"
     assert stem == "head.classifier"
-    deep = head == "sequence" and kind not in ("bert", "distilbert")
+    if task == "question-answering":
+        return "qa_outputs"
+    deep = task == "text-classification" and kind not in ("bert", "distilbert")
     return "classifier.out_proj" if deep else "classifier"

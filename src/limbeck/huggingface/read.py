@@ -88,7 +88,7 @@ def _task_spec(
     return TaskSpec(
         task=task,
         max_tokens=encoder.max_tokens,
-        labels=() if head is None else labels(config),
+        labels=() if head is None else labels(config, task),
         problem=problem(config) if task == "text-classification" else None,
         head=head,
     )
@@ -100,7 +100,7 @@ def _read_weights(checkpoint: Checkpoint, spec: ModelSpec) -> dict[str, Tensor]:
     prefix = _prefix(names)
     weights: dict[str, Tensor] = {}
     for name, shape, row in expected_tensors(encoder, head, len(spec.task.labels)):
-        sources = source_names(name, encoder.architecture, head.kind if head else None, prefix)
+        sources = source_names(name, encoder.architecture, spec.task.task, prefix)
         source = next((candidate for candidate in sources if candidate in names), None)
         if source is None:
             raise ModelError(

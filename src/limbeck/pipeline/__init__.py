@@ -12,6 +12,7 @@ from typing import Any
 
 from limbeck.pipeline.base import Pipeline
 from limbeck.pipeline.build import pipeline
+from limbeck.pipeline.question_answering import QuestionAnsweringPipeline
 from limbeck.pipeline.text_classification import TextClassificationPipeline
 from limbeck.pipeline.token_classification import TokenClassificationPipeline
 from limbeck.pipeline.vectors import FeatureExtractionPipeline, SentenceEmbeddingPipeline
@@ -19,6 +20,7 @@ from limbeck.pipeline.vectors import FeatureExtractionPipeline, SentenceEmbeddin
 __all__ = [
     "FeatureExtractionPipeline",
     "Pipeline",
+    "QuestionAnsweringPipeline",
     "SentenceEmbeddingPipeline",
     "TextClassificationPipeline",
     "TokenClassificationPipeline",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from limbeck.errors import InputError
 from limbeck.pipeline.base import Pipeline
+from limbeck.pipeline.question_answering import QuestionAnsweringPipeline
 from limbeck.pipeline.text_classification import TextClassificationPipeline
 from limbeck.pipeline.token_classification import TokenClassificationPipeline
 from limbeck.pipeline.vectors import FeatureExtractionPipeline, SentenceEmbeddingPipeline
@@ -20,6 +21,7 @@ _Path = str | os.PathLike[str]
 _PIPELINES: dict[Task, type[Pipeline[Any]]] = {
     "text-classification": TextClassificationPipeline,
     "token-classification": TokenClassificationPipeline,
+    "question-answering": QuestionAnsweringPipeline,
     "feature-extraction": FeatureExtractionPipeline,
     "sentence-embedding": SentenceEmbeddingPipeline,
 }
@@ -51,6 +53,16 @@ def pipeline(
     batch_size: int | None = ...,
     **options: Any,
 ) -> TokenClassificationPipeline: ...
+@overload
+def pipeline(
+    task: Literal["question-answering"],
+    model: _Path | Model,
+    *,
+    precision: str = ...,
+    threads: int | None = ...,
+    batch_size: int | None = ...,
+    **options: Any,
+) -> QuestionAnsweringPipeline: ...
 @overload
 def pipeline(
     task: Literal["feature-extraction"],
@@ -94,7 +106,7 @@ def pipeline(
 
     Args:
         task: "text-classification" (or "sentiment-analysis"), "token-classification" (or "ner"),
-            "feature-extraction" or "sentence-embedding".
+            "question-answering", "feature-extraction" or "sentence-embedding".
         model: what `limbeck.load` takes (an artifact, a Hugging Face or sentence-transformers
             directory, a hub name), or a model that it returned.
         precision, threads: see `limbeck.load`; with a loaded model they are already settled.

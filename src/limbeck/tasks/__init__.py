@@ -8,6 +8,7 @@ Neighbours: `text` below gives offsets and words, `pipeline` above calls this ro
 from __future__ import annotations
 
 from limbeck.tasks.embedding import normalize, pool, sentence_embedding
+from limbeck.tasks.question_answering import question_answering
 from limbeck.tasks.scores import FunctionToApply, class_scores, default_function
 from limbeck.tasks.text_classification import TOP_LABEL, TopK, decide, text_classification
 from limbeck.tasks.token_classification import Aggregation, token_classification
@@ -22,6 +23,7 @@ __all__ = [
     "default_function",
     "normalize",
     "pool",
+    "question_answering",
     "sentence_embedding",
     "text_classification",
     "token_classification",

@@ -32,6 +32,8 @@ from limbeck.text.vocabulary import read_tokenizer_json
 _CHARACTERS_PER_TOKEN = 8
 # Below this length tokenising all of it takes under a few milliseconds.
 _PRECUT_FROM_CHARACTERS = 8192
+# What windows of a context share where nothing is asked for: as transformers chooses.
+_SHARED_TOKENS = 128
 
 
 def check_text(text: object, where: str) -> str:
@@ -224,6 +226,54 @@ class Tokenizer:
                 truncated=False,
             )
             for start, stop in ranges
+        ]
+
+    def question_windows(
+        self, question: str, context: str, *, max_tokens: int, stride: int | None
+    ) -> list[Encoded]:
+        """A question with its context, the context whole, in windows of at most `max_tokens`.
+
+        The question stands before each window. Only the context is cut: transformers calls this
+        truncation "only_second".
+
+        Args:
+            max_tokens: longest sequence, question and special tokens included.
+            stride: tokens of the context that neighbouring windows share; None for 128, or half
+                of a window where that is less; a question that leaves less room halves that.
+
+        Raises:
+            InputError: as `encode`; the question leaves no room for the context; or a stride that
+                makes no progress in the room that it leaves.
+        """
+        check_text(question, "the question")
+        check_text(context, "the context")
+        self._check_room(max_tokens, pair=True)
+        columns = Columns(self._raw.encode_batch([(question, context)])[0])
+        sequence_ids = columns.sequence_ids
+        asked, given = sequence_ids.count(0), sequence_ids.count(1)
+        room = max_tokens - self._special[1] - asked
+        if len(columns) > max_tokens and room < 1:
+            raise InputError(
+                f"the question has {asked} tokens and leaves no room for its context in "
+                f"{max_tokens}; ask it shorter, or raise max_seq_len"
+            )
+        if len(columns) <= max_tokens:
+            return [Encoded(columns, None, truncated=False)]
+        begin = sequence_ids.index(1)
+        shared = min(_SHARED_TOKENS, max_tokens // 2) if stride is None else stride
+        if stride is None and shared >= room:  # a long question: transformers would give up
+            shared = room // 2
+        return [
+            Encoded(
+                columns,
+                (
+                    slice(0, begin),
+                    slice(begin + start, begin + stop),
+                    slice(begin + given, len(columns)),
+                ),
+                truncated=False,
+            )
+            for start, stop in window_ranges(given, room, shared)
         ]
 
     def _check_room(self, max_tokens: int, *, pair: bool) -> None:
