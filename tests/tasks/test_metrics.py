@@ -191,3 +191,43 @@ def test_bad_input_is_named() -> None:
         metrics.expected_calibration_error([0.5], [1], bins=0)
     with pytest.raises(InputError, match="compare"):
         metrics.spearman([1, 2], [1])
+
+
+classes = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40)
+
+
+@given(classes)
+def test_matthews_and_macro_f1_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    sklearn = pytest.importorskip("sklearn.metrics")
+    predicted, labels = split(pairs)
+    assert metrics.matthews_correlation(predicted, labels) == pytest.approx(
+        sklearn.matthews_corrcoef(labels, predicted), abs=1e-9
+    )
+    assert metrics.macro_f1(predicted, labels) == pytest.approx(
+        sklearn.f1_score(labels, predicted, average="macro")
+    )
+
+
+def test_matthews_by_the_definition() -> None:
+    # 3 hits, 1 miss, 2 false alarms, 4 rejections
+    predicted, labels = [1, 1, 1, 0, 1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    wanted = (3 * 4 - 2 * 1) / math.sqrt((3 + 2) * (3 + 1) * (4 + 2) * (4 + 1))
+    assert metrics.matthews_correlation(predicted, labels) == pytest.approx(wanted)
+    assert metrics.matthews_correlation([1, 1], [0, 1]) == 0.0
+
+
+def test_multi_label_f1_counts_labels_of_all_rows_together() -> None:
+    said, right = [[1, 0, 1], [0, 0, 1]], [[1, 1, 0], [0, 0, 1]]
+    assert metrics.multi_label_f1(said, right) == pytest.approx(2 * 2 / (3 + 3))
+    with pytest.raises(InputError, match="must be alike"):
+        metrics.multi_label_f1([[1, 0]], [[1]])
+
+
+@given(st.lists(st.tuples(coarse, coarse), min_size=2, max_size=30))
+def test_pearson(pairs: list[tuple[float, float]]) -> None:
+    first, second = (np.array(column) for column in zip(*pairs, strict=True))
+    found = metrics.pearson(first, second)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        assert math.isnan(found)
+    else:
+        assert found == pytest.approx(np.corrcoef(first, second)[0, 1], abs=1e-9)

@@ -1,9 +1,34 @@
 """Rows of text from files, and listing descriptions from a generator.
 
-In: CSV, JSONL or Parquet files, or a seed. Out: `Row` and `Example` values, one at a time.
+In: CSV, JSONL, Parquet, SQuAD or CoNLL files, or a seed. Out: `Row`, `Question`, `Sentence` and
+`Example` values, one at a time.
 Neighbours: the forge trains on them, the cli streams them; nothing here imports another room.
 """
 
-from limbeck.data.readers import FORMATS, Format, Row, format_of, read_rows, read_stream
+from limbeck.data.readers import (
+    FORMATS,
+    Answer,
+    Format,
+    Question,
+    Row,
+    Sentence,
+    format_of,
+    read_conll,
+    read_rows,
+    read_squad,
+    read_stream,
+)
 
-__all__ = ["FORMATS", "Format", "Row", "format_of", "read_rows", "read_stream"]
+__all__ = [
+    "FORMATS",
+    "Answer",
+    "Format",
+    "Question",
+    "Row",
+    "Sentence",
+    "format_of",
+    "read_conll",
+    "read_rows",
+    "read_squad",
+    "read_stream",
+]

@@ -78,6 +78,41 @@ def precision_recall_f1(
     return PrecisionRecallF1(precision, recall, 2 * hits / both if both else 0.0)
 
 
+def macro_f1(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Mean F1 over the classes that occur in predictions or labels [N]."""
+    predicted, expected = _column(predictions, "predictions"), _column(labels, "labels")
+    _same_length(predicted, expected, "predictions")
+    classes = np.union1d(predicted, expected)
+    claimed = (predicted[:, None] == classes).sum(axis=0)
+    actual = (expected[:, None] == classes).sum(axis=0)
+    hits = ((predicted == expected)[:, None] & (expected[:, None] == classes)).sum(axis=0)
+    return float((2 * hits / (claimed + actual)).mean())
+
+
+def multi_label_f1(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Micro F1 of tables of 0 and 1, [N, L]: over all labels of all rows together."""
+    said, right = np.asarray(predictions, dtype=np.float64), np.asarray(labels, dtype=np.float64)
+    if said.ndim != 2 or said.shape != right.shape or said.size == 0:
+        raise InputError(f"predictions {said.shape} and labels {right.shape} must be alike, [N, L]")
+    return precision_recall_f1(said.reshape(-1), right.reshape(-1)).f1
+
+
+def matthews_correlation(predictions: npt.ArrayLike, labels: npt.ArrayLike) -> float:
+    """Matthews' correlation of classes [N], of two or more of them; 0 where one side is constant.
+
+    Gorodkin 2004, equation 8; with two classes it is the correlation of 0s and 1s.
+    """
+    predicted, expected = _column(predictions, "predictions"), _column(labels, "labels")
+    _same_length(predicted, expected, "predictions")
+    classes = np.union1d(predicted, expected)
+    claimed = (predicted[:, None] == classes).sum(axis=0).astype(np.float64)
+    actual = (expected[:, None] == classes).sum(axis=0).astype(np.float64)
+    rows, hits = float(predicted.size), float((predicted == expected).sum())
+    covariance = hits * rows - float(claimed @ actual)
+    spread = (rows**2 - float(claimed @ claimed)) * (rows**2 - float(actual @ actual))
+    return covariance / math.sqrt(spread) if spread > 0 else 0.0
+
+
 def _midranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Ranks from 1; equal values share the mean of the ranks that they take up."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
@@ -189,6 +224,14 @@ def expected_calibration_error(
     return float(np.abs(gaps).sum() / expected.size)
 
 
+def pearson(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
+    """Pearson's correlation; NaN where one of the two is constant, for then it is undefined."""
+    left, right = _column(first, "values"), _column(second, "values")
+    if left.size != right.size:
+        raise InputError(f"{left.size} values but {right.size} to compare with")
+    return _correlation(left, right)
+
+
 def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Spearman's rank correlation: Pearson's, of the ranks; equals share their mean rank.
 
@@ -197,7 +240,10 @@ def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     left, right = _column(first, "values"), _column(second, "values")
     if left.size != right.size:
         raise InputError(f"{left.size} values but {right.size} to compare with")
-    left, right = _midranks(left), _midranks(right)
+    return _correlation(_midranks(left), _midranks(right))
+
+
+def _correlation(left: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> float:
     left, right = left - left.mean(), right - right.mean()
     spread = math.sqrt(float((left**2).sum()) * float((right**2).sum()))
     return float((left * right).sum()) / spread if spread else math.nan

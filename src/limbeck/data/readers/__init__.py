@@ -1,10 +1,26 @@
-"""Labelled or unlabelled texts from CSV, JSONL, Parquet or plain lines, one row at a time.
+"""Labelled or unlabelled texts from CSV, JSONL, Parquet or plain lines, one row at a time;
+questions from SQuAD files, tagged sentences from CoNLL files.
 
-In: a path (or an open stream) and column names. Out: `Row` values in file order, bounded memory.
-Neighbours: each format has a file here; the forge, bench and cli read through `read_rows`.
+In: a path (or an open stream) and column names. Out: `Row`, `Question` and `Sentence` values in
+file order. Neighbours: each format has a file here; the forge, bench and cli read through these.
 """
 
+from limbeck.data.readers.conll import Sentence, read_conll
 from limbeck.data.readers.read import FORMATS, Format, format_of, read_rows, read_stream
 from limbeck.data.readers.row import BadRows, Row
+from limbeck.data.readers.squad import Answer, Question, read_squad
 
-__all__ = ["FORMATS", "BadRows", "Format", "Row", "format_of", "read_rows", "read_stream"]
+__all__ = [
+    "FORMATS",
+    "Answer",
+    "BadRows",
+    "Format",
+    "Question",
+    "Row",
+    "Sentence",
+    "format_of",
+    "read_conll",
+    "read_rows",
+    "read_squad",
+    "read_stream",
+]

@@ -94,8 +94,8 @@ class BadRows:
         self._report = report
         self._messages: list[str] = []
 
-    def add(self, line: int, problem: str) -> None:
-        """Take note of one."""
+    def add(self, line: int | str, problem: str) -> None:
+        """Take note of one, by its line, or by its place in a file that is no list of lines."""
         self.count += 1
         message = f"{self.name}:{line}: {problem}"
         if self._report is not None:
