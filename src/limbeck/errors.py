@@ -43,3 +43,7 @@ class MissingExtraError(LimbeckError, ImportError):
         )
         self.package = package
         self.extra = extra
+
+
+class GateError(LimbeckError):
+    """A model lost more than it may; the message says on which rows, and how much."""

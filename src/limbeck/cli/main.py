@@ -1,6 +1,7 @@
 """The entry point: finds the command, imports it alone, and turns errors into messages.
 
-Exit codes: 0 done; 2 input or usage that the caller can mend; 130 interrupted; 1 anything else.
+Exit codes: 0 done; 2 input or usage that the caller can mend; 3 a model lost more than it may; 130
+interrupted; 1 anything else.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import typer
 
 from limbeck import __version__
 from limbeck.cli.messages import say
-from limbeck.errors import InputError, LimbeckError
+from limbeck.errors import GateError, InputError, LimbeckError
 
 EXIT_FAILED = 1
 EXIT_INPUT = 2
+EXIT_GATE = 3
 EXIT_INTERRUPTED = 130
 
 # Name -> the first line of the command's docstring, here so that `limbeck --help` imports none.
@@ -30,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "convert": "Convert a model to an artifact that runs without torch, and verify it.",
     "verify": "Compare torch, the numpy oracle and the engine on golden inputs of many lengths.",
     "inspect": "Describe a model, or the lengths of texts in a file.",
+    "evaluate": "Measure how good a model's answers are, on labelled rows.",
     "predict": "Answer texts from arguments, a file or standard input.",
     "profile": "Show where the time of a forward pass goes.",
     "bench": "Measure every kernel against the peak of this machine.",
@@ -111,6 +114,9 @@ def run(arguments: Sequence[str]) -> int:
     except InputError as error:
         say(f"limbeck: {error}")
         return EXIT_INPUT
+    except GateError as error:
+        say(f"limbeck: {error}")
+        return EXIT_GATE
     except LimbeckError as error:
         say(f"limbeck: {error}")
         return EXIT_FAILED

@@ -8,6 +8,7 @@ Neighbours: the forge trains on them, the cli streams them; nothing here imports
 from limbeck.data.readers import (
     FORMATS,
     Answer,
+    BadRows,
     Format,
     Question,
     Row,
@@ -17,11 +18,13 @@ from limbeck.data.readers import (
     read_rows,
     read_squad,
     read_stream,
+    read_tagged,
 )
 
 __all__ = [
     "FORMATS",
     "Answer",
+    "BadRows",
     "Format",
     "Question",
     "Row",
@@ -31,4 +34,5 @@ __all__ = [
     "read_rows",
     "read_squad",
     "read_stream",
+    "read_tagged",
 ]

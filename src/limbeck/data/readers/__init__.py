@@ -9,6 +9,7 @@ from limbeck.data.readers.conll import Sentence, read_conll
 from limbeck.data.readers.read import FORMATS, Format, format_of, read_rows, read_stream
 from limbeck.data.readers.row import BadRows, Row
 from limbeck.data.readers.squad import Answer, Question, read_squad
+from limbeck.data.readers.tagged import read_tagged
 
 __all__ = [
     "FORMATS",
@@ -23,4 +24,5 @@ __all__ = [
     "read_rows",
     "read_squad",
     "read_stream",
+    "read_tagged",
 ]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from limbeck.data.readers.read import open_text
 from limbeck.data.readers.row import BadRows
 from limbeck.errors import InputError
 
@@ -51,7 +51,7 @@ def read_conll(
     good = 0
     line = 0
     try:
-        with _open(path) as file:
+        with open_text(path) as file:
             for begin, lines in _blocks(file):
                 line = begin
                 try:
@@ -73,13 +73,6 @@ class _BadLineError(Exception):
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)
         self.line = line
-
-
-def _open(path: Path) -> TextIO:
-    how = {"encoding": "utf-8-sig", "errors": "surrogateescape"}
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rt", **how)  # type: ignore[call-overload,no-any-return]
-    return open(path, **how)  # type: ignore[call-overload,no-any-return]
 
 
 def _blocks(file: TextIO) -> Iterator[tuple[int, list[tuple[int, str]]]]:

@@ -131,7 +131,7 @@ def _from_file(
 ) -> Iterator[Row]:
     line = 0
     try:
-        with _open_text(path) as file:
+        with open_text(path) as file:
             columns, raws = _open_format(file, str(path), kind, wanted)
             for row in rows(raws, columns, bad, label_map):
                 line = row.line
@@ -140,7 +140,7 @@ def _from_file(
         raise InputError(f"{path} breaks off after line {line}: {error}") from None
 
 
-def _open_text(path: Path) -> TextIO:
+def open_text(path: Path) -> TextIO:
     """UTF-8 with or without a byte order mark; other bytes become lone surrogates, which mark a
     bad row further on, so that the message can name its line."""
     how = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}

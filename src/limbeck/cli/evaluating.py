@@ -1,0 +1,288 @@
+"""What evaluate does once its options are read: rows in, a table or a JSON object out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from limbeck import evaluation
+from limbeck.cli.messages import say
+from limbeck.errors import GateError, InputError
+from limbeck.evaluation import Comparison, Examples, Limits, Scored
+from limbeck.runtimes import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from limbeck.evaluation.scorers import Advance
+    from limbeck.runtimes import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """The options of one call, as the command line gave them."""
+
+    model: str
+    data: Path | None = None
+    against: str | None = None
+    max_drop: float | None = None
+    max_slice_drop: float | None = None
+    strict: bool = False
+    task: str | None = None
+    text_column: str | None = None
+    pair_column: str | None = None
+    label_column: str = "label"
+    window: bool = False
+    lenient: bool = False
+    rows: int | None = None
+    resamples: int = 1000
+    precision: str = "auto"
+    threads: int | None = None
+    json: bool = False
+
+
+def evaluate(request: Request) -> None:
+    """Score one model, or two on the same rows.
+
+    Raises:
+        InputError: the request makes no sense, or rows are bad.
+        GateError: the model lost more than it may against the other one.
+    """
+    if request.data is None:
+        raise InputError("name the labelled rows with --data")
+    limits = _limits(request)
+    # Loaded without a word about precision, the model to compare with is taken as it is stored.
+    model = load(
+        request.model, precision=request.precision, threads=request.threads, task=request.task
+    )
+    problem = evaluation.problem_of(model.spec.task)
+    columns = evaluation.Columns(
+        text=request.text_column, pair=request.pair_column, label=request.label_column
+    )
+    left_out: list[str] = []
+
+    def report(message: str) -> None:
+        left_out.append(message)
+        say(f"limbeck: {message}")
+
+    examples = evaluation.read_examples(
+        request.data,
+        problem,
+        columns,
+        report=report if request.lenient else None,
+        at_most=request.rows,
+    )
+    scored = _score(request, model, examples, "answering")
+    found: dict[str, Any] = {
+        "model": request.model,
+        "data": str(request.data),
+        "rows": len(scored),
+        "left_out": len(left_out),
+        "cut": scored.cut,
+        "tokens": int(scored.tokens.sum()),
+        "metrics": {
+            name: _interval(scored.interval(name, resamples=request.resamples))
+            for name in scored.metrics
+        },
+        "slices": {
+            name: {"rows": len(rows), scored.headline: scored.metrics[scored.headline](rows)}
+            for name, rows in evaluation.slices(scored).items()
+        },
+        "notes": list(scored.notes),
+    }
+    verdict = None
+    if request.against is not None:
+        other = load(request.against, threads=request.threads, task=request.task)
+        comparison = evaluation.compare(
+            _score(request, other, examples, "answering, second model"),
+            scored,
+            resamples=request.resamples,
+        )
+        found["against"] = {"model": request.against, **_comparison(comparison)}
+        if limits is not None:
+            verdict = evaluation.judge(comparison, limits)
+            found["against"]["passed"] = verdict.passed
+    if request.json:
+        typer.echo(json.dumps(_plain(found), indent=2))
+    else:
+        _show(found, scored.headline)
+    if verdict is not None and not verdict.passed:
+        raise GateError("; ".join(verdict.problems))
+
+
+def _limits(request: Request) -> Limits | None:
+    gated = request.max_drop is not None or request.max_slice_drop is not None
+    if (gated or request.strict) and request.against is None:
+        raise InputError("--max-drop, --max-slice-drop and --strict compare with --against MODEL")
+    if request.max_drop is None:
+        if gated or request.strict:
+            raise InputError("--max-slice-drop and --strict go with --max-drop")
+        return None
+    return Limits(
+        max_drop=request.max_drop,
+        max_slice_drop=request.max_slice_drop,
+        strict=request.strict,
+    )
+
+
+def _score(request: Request, model: Model, examples: Examples, description: str) -> Scored:
+    options: dict[str, Any] = {"window": True} if request.window else {}
+    with _bar(description, len(examples)) as advance:
+        return evaluation.score(model, examples, advance=advance, **options)
+
+
+def _bar(description: str, total: int) -> AbstractContextManager[Advance | None]:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return nullcontext(None)
+
+    @contextmanager
+    def shown() -> Iterator[Advance]:
+        from rich.progress import Progress
+
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task(description, total=total)
+            yield lambda count: progress.update(task, advance=count)
+
+    return shown()
+
+
+def _interval(interval: evaluation.Interval) -> dict[str, float]:
+    return {"value": interval.value, "low": interval.low, "high": interval.high}
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "metric": comparison.metric,
+        "value": comparison.first,
+        "drop": _interval(comparison.drop),
+        "slices": {
+            name: {"rows": rows, "drop": _interval(drop)}
+            for name, (rows, drop) in comparison.slices.items()
+        },
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN: what is undefined is null."""
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _show(found: Mapping[str, Any], headline: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(
+        "metric", "value", "95 % interval", title=f"{found['model']}: {found['rows']} rows"
+    )
+    for name, one in found["metrics"].items():
+        table.add_row(name, f"{one['value']:.4f}", f"{one['low']:.4f} to {one['high']:.4f}")
+    console.print(table)
+    against = found.get("against")
+    columns = ["rows", headline] + (["lost, points", "95 % interval"] if against else [])
+    table = Table("slice", *columns)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    if against:
+        table.add_row(
+            "all rows",
+            str(found["rows"]),
+            f"{found['metrics'][headline]['value']:.4f}",
+            *_points(against["drop"]),
+        )
+    for name, one in found["slices"].items():
+        lost = _points(against["slices"][name]["drop"]) if against else ()
+        table.add_row(name, str(one["rows"]), f"{one[headline]:.4f}", *lost)
+    console.print(table)
+    if against:
+        console.print(f"against {against['model']}: {headline} {against['value']:.4f}")
+    for note in found["notes"]:
+        console.print(note)
+    if found["cut"]:
+        console.print(f"{found['cut']} rows are longer than the model takes, and were cut")
+
+
+def _points(drop: Mapping[str, float]) -> tuple[str, str]:
+    value, low, high = (100 * drop[name] for name in ("value", "low", "high"))
+    return f"{value:+.2f}", f"{low:+.2f} to {high:+.2f}"
+
+
+def evaluate_suite(request: Request, suite: str | None, directory: Path | None) -> None:
+    """Score a model for each task of GLUE whose data and model are there.
+
+    Raises:
+        InputError: the request makes no sense, no task can be scored, or rows are bad.
+    """
+    if suite != "glue":
+        raise InputError(f"--suite knows glue, found {suite!r}")
+    if directory is None:
+        raise InputError("--suite glue needs the directory with its data")
+    if request.data is not None or request.against is not None:
+        raise InputError("--suite goes without --data and --against")
+    files = evaluation.glue_files(directory)
+    scores: dict[str, dict[str, Any]] = {}
+    absent: dict[str, str] = {}
+    for task in evaluation.GLUE_TASKS:
+        if task.name not in files:
+            absent[task.name] = "no data"
+            continue
+        folders = [Path(request.model) / folder for folder in task.folders]
+        folder = next((one for one in folders if one.is_dir()), None)
+        if folder is None:
+            absent[task.name] = f"no model in {folders[0]}"
+            continue
+        examples = evaluation.read_glue(task, files[task.name])
+        model = load(folder, precision=request.precision, threads=request.threads)
+        scored = _score(request, model, examples, task.name)
+        unknown = [name for name in task.score if name not in scored.metrics]
+        if unknown:
+            raise InputError(f"{folder}: {task.name} is scored by {unknown[0]}, of two classes")
+        values = {name: scored.value(name) for name in task.score}
+        scores[task.name] = {
+            "rows": len(scored),
+            "metrics": values,
+            "score": 100 * sum(values.values()) / len(values),
+        }
+    if not scores:
+        raise InputError(
+            f"{request.model} has a model for none of the tasks in {directory}: "
+            + "; ".join(f"{name}: {why}" for name, why in absent.items())
+        )
+    macro = sum(one["score"] for one in scores.values()) / len(scores)
+    if request.json:
+        typer.echo(
+            json.dumps(_plain({"tasks": scores, "absent": absent, "macro": macro}), indent=2)
+        )
+        return
+    _show_suite(scores, absent, macro)
+
+
+def _show_suite(
+    scores: Mapping[str, Mapping[str, Any]], absent: Mapping[str, str], macro: float
+) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("task", "rows", "metrics", "score")
+    for name, one in scores.items():
+        said = ", ".join(f"{key} {value:.4f}" for key, value in one["metrics"].items())
+        table.add_row(name, str(one["rows"]), said, f"{one['score']:.1f}")
+    for name, why in absent.items():
+        table.add_row(name, "-", why, "absent")
+    console = Console()
+    console.print(table)
+    console.print(f"macro score of {len(scores)} tasks: {macro:.1f}")

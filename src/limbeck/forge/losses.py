@@ -1,0 +1,103 @@
+"""Losses of distillation: each a function of tensors, as its paper writes it.
+
+Letters: b rows, S padded length, L labels, C hidden width, R relation heads. `mask` is [b, S], 1
+for tokens and 0 for padding; what stands at padding counts for nothing.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional
+
+
+def soft_targets(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+    """T**2 * KL(softmax(teacher / T) || softmax(student / T)), mean over rows.
+
+    Hinton, Vinyals and Dean 2015, section 2.1: T**2 keeps the size of the gradient the same for
+    every T.
+
+    Args:
+        student, teacher: logits [..., L] f32.
+    """
+    expected = functional.log_softmax(teacher / temperature, dim=-1)
+    found = functional.log_softmax(student / temperature, dim=-1)
+    divergence = functional.kl_div(found, expected, reduction="none", log_target=True).sum(-1)
+    return divergence.mean() * temperature**2
+
+
+def soft_labels(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The same for labels that do not exclude one another: two classes each, by the sigmoid.
+
+    Args:
+        student, teacher: logits [b, L] f32.
+    """
+    expected = torch.sigmoid(teacher / temperature)
+    found = student / temperature
+    cross = functional.binary_cross_entropy_with_logits(found, expected, reduction="none")
+    own = functional.binary_cross_entropy_with_logits(
+        teacher / temperature, expected, reduction="none"
+    )
+    return (cross - own).sum(-1).mean() * temperature**2
+
+
+def logits_mse(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of logits (Tang et al. 2019, equation 3)."""
+    return functional.mse_loss(student, teacher)
+
+
+def hidden_mse(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of hidden states over tokens and width (TinyBERT, equation 8).
+
+    Args:
+        student: [b, S, C], already projected to the teacher's width where it has another.
+        teacher: [b, S, C].
+    """
+    squares = (student - teacher).square().mean(-1)
+    return _over_tokens(squares, mask)
+
+
+def hidden_cosine(student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """1 - cosine of hidden states, mean over tokens (DistilBERT, section 2).
+
+    Args:
+        student, teacher: [b, S, C].
+    """
+    return _over_tokens(1 - functional.cosine_similarity(student, teacher, dim=-1), mask)
+
+
+def relations(
+    student: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor, heads: int
+) -> torch.Tensor:
+    """KL of self-attention relations (MiniLM v2, Wang et al. 2021, equations 3 to 6).
+
+    Queries (or keys, or values) of all heads are joined and cut into `heads` relation heads; those
+    of a token with all others, scaled and through a softmax, are a distribution for each token. The
+    width of a relation head may differ between teacher and student.
+
+    Args:
+        student: [b, S, C of the student]; teacher: [b, S, C of the teacher].
+        heads: R; divides both widths.
+    """
+    found = _log_relations(student, mask, heads)
+    expected = _log_relations(teacher, mask, heads)
+    divergence = functional.kl_div(found, expected, reduction="none", log_target=True)
+    # a padded token's column is impossible on both sides: exp(-inf) * (-inf - -inf) is no number
+    divergence = torch.where(mask[:, None, None, :].bool(), divergence, divergence.new_zeros(()))
+    return _over_tokens(divergence.sum(-1).mean(1), mask)
+
+
+def _log_relations(vectors: torch.Tensor, mask: torch.Tensor, heads: int) -> torch.Tensor:
+    """[b, R, S, S]: the logarithm of each token's relations to all tokens."""
+    rows, length, width = vectors.shape
+    split = vectors.view(rows, length, heads, width // heads).transpose(1, 2)
+    scores = split @ split.transpose(2, 3) / math.sqrt(width // heads)
+    blocked = ~mask[:, None, None, :].bool()
+    return functional.log_softmax(scores.masked_fill(blocked, float("-inf")), dim=-1)
+
+
+def _over_tokens(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean of [b, S] over what is no padding."""
+    weights = mask.to(values.dtype)
+    return (values * weights).sum() / weights.sum().clamp(min=1)

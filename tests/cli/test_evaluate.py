@@ -1,0 +1,126 @@
+"""evaluate: tables, JSON, the gate's exit code, GLUE directories, bad requests."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import limbeck
+from limbeck.cli import main
+
+TEXTS = [f"the {noun} is {kind}" for noun in ("flat", "sea", "key") for kind in "abcd"]
+
+
+def _run(capsys, *arguments: object, code: int = 0) -> tuple[str, str]:
+    assert main.run(["evaluate", *map(str, arguments)]) == code
+    return capsys.readouterr()
+
+
+@pytest.fixture
+def model(zoo):
+    return zoo("bert", "text-classification")
+
+
+@pytest.fixture
+def rows(model, tmp_path):
+    """What the model says, but for the last two of twelve rows."""
+    answers = limbeck.pipeline("text-classification", str(model))(TEXTS)
+    labels = [one["label"] for one in answers]
+    other = {"negative": "positive", "neutral": "negative", "positive": "neutral"}
+    labels[-2:] = [other[one] for one in labels[-2:]]
+    path = tmp_path / "rows.jsonl"
+    lines = [json.dumps({"text": t, "label": y}) for t, y in zip(TEXTS, labels, strict=True)]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_a_table_and_json(capsys, model, rows):
+    out, _ = _run(capsys, model, "--data", rows)
+    assert "12 rows" in out
+    assert "accuracy" in out
+    assert "0.8333" in out
+    out, _ = _run(capsys, model, "--data", rows, "--json", "--resamples", 50)
+    found = json.loads(out)
+    assert found["metrics"]["accuracy"]["value"] == pytest.approx(10 / 12)
+    assert found["metrics"]["accuracy"]["low"] < 10 / 12 < found["metrics"]["accuracy"]["high"]
+    out, _ = _run(capsys, model, "--data", rows, "--json", "--rows", 10)
+    assert json.loads(out)["metrics"]["accuracy"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_the_gate(capsys, model, rows, zoo):
+    same = ("--data", rows, "--against", model, "--max-drop", 0)
+    out, _ = _run(capsys, model, *same)
+    assert "against" in out
+    worse = zoo("bert", "text-classification", seed=99)
+    out, err = _run(capsys, worse, *same[:4], "--max-drop", 1, "--json", code=3)
+    found = json.loads(out)["against"]
+    assert found["passed"] is False
+    assert f"loses {100 * found['drop']['value']:.2f} points of accuracy, and 1 are allowed" in err
+    _run(capsys, worse, *same[:4], "--max-drop", 100)
+    _run(capsys, model, *same, "--strict", "--max-slice-drop", 0)
+
+
+def test_a_suite(capsys, zoo, tmp_path):
+    two = {"labels": ("0", "1")}
+    models, data = tmp_path / "models", tmp_path / "glue"
+    models.mkdir()
+    (models / "SST-2").symlink_to(zoo("bert", "text-classification", **two))
+    (models / "mrpc").symlink_to(zoo("bert", "text-classification", seed=5, **two))
+    (models / "stsb").symlink_to(zoo("bert", "text-classification", labels=("score",)))
+    for folder in ("SST-2", "mrpc", "stsb", "RTE"):
+        (data / folder).mkdir(parents=True)
+    pairs = list(zip(TEXTS, reversed(TEXTS), strict=True))
+    (data / "SST-2" / "dev.tsv").write_text(
+        "sentence\tlabel\n" + "".join(f"{t}\t{n % 2}\n" for n, t in enumerate(TEXTS))
+    )
+    rows = [{"sentence1": a, "sentence2": b, "label": n % 2} for n, (a, b) in enumerate(pairs)]
+    (data / "mrpc" / "validation.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    rows = [{"text": a, "text_pair": b, "label": n} for n, (a, b) in enumerate(pairs)]
+    (data / "stsb" / "validation.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (data / "RTE" / "dev.tsv").write_text("sentence1\tsentence2\tlabel\na\tb\t1\n")
+    out, _ = _run(capsys, models, data, "--suite", "glue", "--json")
+    found = json.loads(out)
+    assert set(found["tasks"]) == {"SST-2", "MRPC", "STS-B"}
+    assert set(found["tasks"]["MRPC"]["metrics"]) == {"F1", "accuracy"}
+    assert found["absent"]["CoLA"] == "no data"
+    assert found["absent"]["RTE"].startswith("no model in")
+    scores = [one["score"] for one in found["tasks"].values()]
+    assert found["macro"] == pytest.approx(sum(scores) / 3)
+    out, _ = _run(capsys, models, data, "--suite", "glue")
+    assert "macro score of 3 tasks" in out
+    assert "absent" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name the labelled rows with --data"),
+        (["--data", "ROWS", "--max-drop", "1"], "compare with --against"),
+        (["--data", "ROWS", "--strict"], "compare with --against"),
+        (["--data", "ROWS", "--against", "MODEL", "--strict"], "go with --max-drop"),
+        (["--data", "ROWS", "--against", "MODEL", "--max-drop", "-1"], "number of points"),
+        (["--data", "nothing.csv"], "is not there"),
+        (["--data", "ROWS", "--label-column", "gold"], "gold"),
+        (["--data", "ROWS", "--task", "feature-extraction"], "no right answers"),
+        (["--suite", "glue"], "needs the directory"),
+        (["--suite", "superglue"], "--suite knows glue"),
+        ([".", "--suite", "glue"], "no development set of a GLUE task"),
+        ([".", "--suite", "glue", "--data", "ROWS"], "without --data"),
+    ],
+)
+def test_bad_requests(capsys, model, rows, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [{"ROWS": rows, "MODEL": model}.get(one, one) for one in arguments]
+    _, err = _run(capsys, model, *given, code=2)
+    assert message in err
+
+
+def test_bad_rows(capsys, model, rows):
+    rows.write_text(rows.read_text() + '\n{"text": 3, "label": "neutral"}\n')
+    _, err = _run(capsys, model, "--data", rows, code=2)
+    assert f"{rows}:13: 'text' is int" in err
+    out, err = _run(capsys, model, "--data", rows, "--lenient", "--json")
+    assert f"{rows}:13: 'text' is int" in err
+    assert json.loads(out)["left_out"] == 1
+    assert json.loads(out)["rows"] == 12
