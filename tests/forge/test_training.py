@@ -88,7 +88,7 @@ def test_a_loss_that_is_not_finite_names_step_and_rows(encoder: Path) -> None:
     start = teacher.prepare(encoder, rows.names, CONFIG)
     tokenised = training.tokenise(start.tokenizer, rows, 32)
 
-    def loss(logits: torch.Tensor, indexes: np.ndarray) -> torch.Tensor:
+    def loss(logits: torch.Tensor, indexes: np.ndarray, batch: object) -> torch.Tensor:
         value = logits.square().mean()
         return value * float("nan") if 17 in indexes else value
 
@@ -101,7 +101,7 @@ def test_a_gradient_that_is_not_finite_stops_too(encoder: Path) -> None:
     start = teacher.prepare(encoder, rows.names, CONFIG)
     tokenised = training.tokenise(start.tokenizer, rows, 32)
 
-    def loss(logits: torch.Tensor, indexes: np.ndarray) -> torch.Tensor:
+    def loss(logits: torch.Tensor, indexes: np.ndarray, batch: object) -> torch.Tensor:
         return (logits - logits.detach()).abs().sum().sqrt()  # 0, and a slope without end
 
     with pytest.raises(TrainingError, match=r"gradient norm (nan|inf)"):

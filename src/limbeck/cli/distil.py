@@ -36,6 +36,10 @@ def command(
     soft_weight: Annotated[
         float, typer.Option(help="Share of the soft targets in the loss; the labels have the rest.")
     ] = 0.5,
+    soft_loss: Annotated[
+        str,
+        typer.Option(help="kl: divergence at --temperature; mse: squared difference of logits."),
+    ] = "kl",
     epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 3.0,
     batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 1e-4,
@@ -68,6 +72,7 @@ def command(
     config = distil.DistilConfig(
         temperature=temperature,
         soft_weight=soft_weight,
+        soft_loss=files.check_soft_loss(soft_loss),
         training=TrainingConfig(
             epochs=epochs,
             batch_size=batch_size,

@@ -14,6 +14,7 @@ from limbeck import data
 from limbeck.errors import InputError
 from limbeck.forge import logits
 from limbeck.forge.checkpoint import Checkpoint
+from limbeck.forge.distil import SoftLoss
 from limbeck.forge.examples import UNLABELLED, TrainingSet, split_off, training_set
 from limbeck.forge.training import Precision, TrainingReport
 from limbeck.tasks import metrics
@@ -50,6 +51,18 @@ def check_precision(name: str) -> Precision:
         if name == known:
             return known  # type: ignore[no-any-return]
     raise InputError(f"precision {name!r} is not auto, fp32 or bf16")
+
+
+def check_soft_loss(name: str) -> SoftLoss:
+    """The option's value as the forge knows it.
+
+    Raises:
+        InputError: it is neither.
+    """
+    for known in get_args(SoftLoss):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"soft loss {name!r} is not {' or '.join(get_args(SoftLoss))}")
 
 
 def read_labelled(

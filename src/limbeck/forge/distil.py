@@ -8,29 +8,36 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from limbeck.errors import InputError, TrainingError
-from limbeck.forge import training
-from limbeck.forge.checkpoint import Student, versions
+from limbeck.forge import losses, training
+from limbeck.forge.checkpoint import Checkpoint, Student, versions
 from limbeck.forge.examples import UNLABELLED, TrainingSet
+from limbeck.forge.intermediate import IntermediateConfig, IntermediateLoss
 from limbeck.forge.training import TrainingConfig, TrainingReport
+
+SoftLoss = Literal["kl", "mse"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistilConfig:
     """Weight and temperature of the soft targets, and how to train.
 
-    loss = soft_weight * T**2 * KL(teacher || student at T) + (1 - soft_weight) * hard labels.
-    Rows without a label carry the soft part alone.
+    loss = soft_weight * soft + (1 - soft_weight) * hard labels. soft_loss "kl": T**2 * KL(teacher
+    || student) at temperature T (Hinton et al. 2015); "mse": the mean squared difference of logits
+    (Tang et al. 2019), which has no temperature. Rows without a label carry the soft part alone.
+    inside: losses on hidden states and attention, added to this.
     """
 
     temperature: float = 2.0
     soft_weight: float = 0.5
+    soft_loss: SoftLoss = "kl"
+    inside: IntermediateConfig = field(default_factory=IntermediateConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
 
     def __post_init__(self) -> None:
@@ -38,22 +45,8 @@ class DistilConfig:
             raise TrainingError(f"the temperature must be positive, found {self.temperature!r}")
         if not 0 <= self.soft_weight <= 1:
             raise TrainingError(f"soft_weight must be in 0 .. 1, found {self.soft_weight!r}")
-
-
-def soft_target_loss(
-    student: torch.Tensor, teacher: torch.Tensor, temperature: float
-) -> torch.Tensor:
-    """T**2 * KL(softmax(teacher / T) || softmax(student / T)), mean over rows.
-
-    T**2 keeps the size of the gradient the same for every T (Hinton et al. 2015, section 2.1).
-
-    Args:
-        student, teacher: logits [b, L] f32.
-    """
-    expected = torch.nn.functional.log_softmax(teacher / temperature, dim=-1)
-    found = torch.nn.functional.log_softmax(student / temperature, dim=-1)
-    divergence = torch.nn.functional.kl_div(found, expected, reduction="batchmean", log_target=True)
-    return divergence * temperature**2
+        if self.soft_loss not in get_args(SoftLoss):
+            raise TrainingError(f"soft_loss must be kl or mse, found {self.soft_loss!r}")
 
 
 def distillation_loss(
@@ -67,9 +60,14 @@ def distillation_loss(
     """
     soft_targets, hard_targets = torch.from_numpy(logits), torch.from_numpy(labels)
 
-    def loss(student: torch.Tensor, indexes: npt.NDArray[np.int64]) -> torch.Tensor:
+    def loss(
+        student: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
+    ) -> torch.Tensor:
         places = torch.from_numpy(indexes)
-        soft = soft_target_loss(student, soft_targets[places], config.temperature)
+        if config.soft_loss == "kl":
+            soft = losses.soft_targets(student, soft_targets[places], config.temperature)
+        else:
+            soft = losses.logits_mse(student, soft_targets[places])
         batch_labels = hard_targets[places]
         known = int((batch_labels != UNLABELLED).sum())
         if known == 0:
@@ -88,16 +86,21 @@ def offline(
     rows: TrainingSet,
     logits: npt.NDArray[np.float32],
     config: DistilConfig = DistilConfig(),
+    *,
+    teacher: Checkpoint | None = None,
 ) -> tuple[Student, TrainingReport]:
     """Train the student, in place, on a fixed teacher's logits for these rows.
 
     Args:
         rows: labelled or not; labels in the student's order.
         logits: the teacher's, [N, L], as `limbeck.forge.logits.of` gives them.
+        teacher: whose inside the student learns from, where the configuration asks for that; it
+            runs along on every batch.
 
     Raises:
-        InputError: logits and rows, or labels and logits, do not fit together.
-        TrainingError: the loss is not finite.
+        InputError: logits and rows, labels and logits, or the vocabularies of teacher and student
+            do not fit together.
+        TrainingError: the loss is not finite, or the inside is asked for without a teacher.
     """
     if logits.shape != (len(rows), len(student.labels)):
         raise InputError(
@@ -109,12 +112,8 @@ def offline(
     if config.soft_weight == 0 and (rows.labels == UNLABELLED).any():
         raise TrainingError("with soft_weight 0 every row needs a label")
     tokenised = training.tokenise(student.tokenizer, rows, student.max_tokens)
-    report = training.run(
-        student.model,
-        tokenised,
-        distillation_loss(logits, rows.labels, config),
-        config.training,
-        "distilling the student",
+    report = _train(
+        student, tokenised, distillation_loss(logits, rows.labels, config), config, teacher
     )
     student.model.eval()
     lineage: dict[str, Any] = {
@@ -128,3 +127,46 @@ def offline(
         "versions": versions(),
     }
     return dataclasses.replace(student, lineage=lineage), report
+
+
+def _train(
+    student: Student,
+    tokenised: training.TokenisedSet,
+    answers: training.Loss,
+    config: DistilConfig,
+    teacher: Checkpoint | None,
+) -> TrainingReport:
+    """Train on the answers, and on the teacher's inside where that is asked for."""
+    how = config.training
+    if not config.inside.wanted:
+        return training.run(student.model, tokenised, answers, how, "distilling the student")
+    if teacher is None:
+        raise TrainingError("hidden states and attention are the teacher's: give it with teacher=")
+    if teacher.tokenizer.vocab_size != student.tokenizer.vocab_size:
+        raise InputError(
+            f"the teacher's vocabulary has {teacher.tokenizer.vocab_size} entries and the "
+            f"student's {student.tokenizer.vocab_size}: both must read the same tokens to be "
+            "compared token by token"
+        )
+    if how.precision == "auto":
+        probe = training.probe_precision(student.model, tokenised, how.batch_size, seed=how.seed)
+        how = dataclasses.replace(how, precision=probe.chosen)
+    with (
+        training.seeded(how.seed),  # projections begin at random
+        IntermediateLoss(
+            student.model,
+            teacher.model,
+            config.inside,
+            "bf16" if how.precision == "bf16" else "fp32",
+        ) as inside,
+    ):
+
+        def loss(
+            found: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
+        ) -> torch.Tensor:
+            value: torch.Tensor = answers(found, indexes, batch) + inside(batch)
+            return value
+
+        return training.run(
+            student.model, tokenised, loss, how, "distilling the student", extra=inside.projections
+        )

@@ -53,7 +53,9 @@ def hard_label_loss(labels: npt.NDArray[np.int64]) -> training.Loss:
     """Cross entropy with the labels of the batch's rows."""
     targets = torch.from_numpy(labels)
 
-    def loss(logits: torch.Tensor, indexes: npt.NDArray[np.int64]) -> torch.Tensor:
+    def loss(
+        logits: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
+    ) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(logits, targets[torch.from_numpy(indexes)])
 
     return loss

@@ -24,8 +24,9 @@ from limbeck.text import Tokenizer
 
 Precision = Literal["auto", "fp32", "bf16"]
 ChosenPrecision = Literal["fp32", "bf16"]
-# logits [b, L] f32 and the rows of the set that they answer -> a scalar loss
-Loss = Callable[[torch.Tensor, npt.NDArray[np.int64]], torch.Tensor]
+Batch = dict[str, torch.Tensor]
+# logits [b, L] f32, the rows of the set that they answer, and what the model read -> a scalar loss
+Loss = Callable[[torch.Tensor, npt.NDArray[np.int64], Batch], torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +125,7 @@ def tokenise(tokenizer: Tokenizer, rows: TrainingSet, max_tokens: int) -> Tokeni
 
 def collate(
     model: Any, rows: TokenisedSet, indexes: Sequence[int] | npt.NDArray[np.int64]
-) -> dict[str, torch.Tensor]:
+) -> Batch:
     """Pad these rows to their longest: keyword arguments for a transformers model."""
     longest = int(rows.lengths[indexes].max())
     shape = (len(indexes), longest)
@@ -222,7 +223,7 @@ def probe_precision(
     )
 
 
-def forward(model: Any, batch: dict[str, torch.Tensor], precision: ChosenPrecision) -> torch.Tensor:
+def forward(model: Any, batch: Batch, precision: ChosenPrecision) -> torch.Tensor:
     """Logits [b, L] in float32."""
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
         logits: torch.Tensor = model(**batch).logits
@@ -260,9 +261,12 @@ def predict(
     return logits
 
 
-def parameter_groups(model: Any, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: Any, weight_decay: float, extra: torch.nn.Module | None = None
+) -> list[dict[str, Any]]:
     """Biases and layer norms are vectors and are not decayed; matrices are."""
     parameters = [p for p in model.parameters() if p.requires_grad]
+    parameters += [] if extra is None else list(extra.parameters())
     return [
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
@@ -310,9 +314,18 @@ def rate_at(progress_share: float, warmup_share: float) -> float:
 
 
 def run(
-    model: Any, rows: TokenisedSet, loss: Loss, config: TrainingConfig, description: str
+    model: Any,
+    rows: TokenisedSet,
+    loss: Loss,
+    config: TrainingConfig,
+    description: str,
+    *,
+    extra: torch.nn.Module | None = None,
 ) -> TrainingReport:
     """Train the model in place.
+
+    Args:
+        extra: parameters of the loss itself that are trained along and thrown away afterwards.
 
     Raises:
         TrainingError: no rows, or a loss or gradient that is not finite; the message names the
@@ -330,8 +343,9 @@ def run(
     words = model.get_input_embeddings().weight
     words.requires_grad_(not config.freeze_embeddings)
     optimiser = torch.optim.AdamW(
-        parameter_groups(model, config.weight_decay), lr=config.learning_rate, fused=True
+        parameter_groups(model, config.weight_decay, extra), lr=config.learning_rate, fused=True
     )
+    trained = [p for group in optimiser.param_groups for p in group["params"]]
     average = None
     if config.average_decay is not None:
         average = WeightAverage(model, config.average_decay)
@@ -359,9 +373,10 @@ def run(
                 indexes = next(batches)
             for group in optimiser.param_groups:
                 group["lr"] = config.learning_rate * rate_at(share, config.warmup_share)
-            value = loss(forward(model, collate(model, rows, indexes), precision), indexes)
+            batch = collate(model, rows, indexes)
+            value = loss(forward(model, batch, precision), indexes, batch)
             backward(value)
-            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_gradient_norm)
+            norm = torch.nn.utils.clip_grad_norm_(trained, config.max_gradient_norm)
             if not (math.isfinite(value.item()) and math.isfinite(norm.item())):
                 raise TrainingError(
                     f"{description}: loss {value.item()} and gradient norm {norm.item()} at step "

@@ -1,0 +1,94 @@
+"""Several teachers' logits -> one set of soft targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from limbeck.errors import InputError
+from limbeck.forge.examples import UNLABELLED
+
+Combination = Literal["mean", "weighted", "confidence"]
+_Floats = npt.NDArray[np.float64]
+
+
+def combine(
+    logits: Sequence[npt.NDArray[np.float32]],
+    how: Combination = "mean",
+    *,
+    temperature: float = 2.0,
+    weights: Sequence[float] | None = None,
+    labels: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.float32]:
+    """Logits [N, L] whose softmax at `temperature` is the combination of the teachers'.
+
+    Args:
+        logits: of K teachers, [N, L] each, labels in the same order.
+        how: "mean" of their distributions (Hinton et al. 2015, section 3); "weighted": with
+            `weights`, such as each teacher's accuracy on validation rows; "confidence": on each
+            row the teachers that know it better count for more (Zhang et al. 2022, CA-MKD,
+            equation 4: (1 - exp(e_k) / sum_j exp(e_j)) / (K - 1), e the cross entropy with the
+            label; on rows without one, the entropy of the teacher's own answer).
+        labels: [N], UNLABELLED where there is none; for "confidence".
+
+    Raises:
+        InputError: teachers that do not fit together, or weights that are none.
+    """
+    if not logits:
+        raise InputError("there are no teachers to combine")
+    shapes = {one.shape for one in logits}
+    if len(shapes) > 1:
+        raise InputError(f"teachers answer in different shapes: {sorted(shapes)}")
+    stacked = np.stack(logits).astype(np.float64)
+    shares = _shares(stacked, how, weights, labels)
+    distributions = np.exp(_log_softmax(stacked / temperature))
+    mixed = (shares[:, :, None] * distributions).sum(axis=0)
+    floor = np.finfo(np.float32).tiny
+    combined: npt.NDArray[np.float32] = (temperature * np.log(np.maximum(mixed, floor))).astype(
+        np.float32
+    )
+    return combined
+
+
+def _shares(
+    logits: _Floats,
+    how: Combination,
+    weights: Sequence[float] | None,
+    labels: npt.NDArray[np.int64] | None,
+) -> _Floats:
+    """[K, N], columns sum to 1."""
+    teachers, rows, _ = logits.shape
+    if how == "mean":
+        return np.full((teachers, rows), 1 / teachers)
+    if how == "weighted":
+        if weights is None or len(weights) != teachers:
+            raise InputError(f"{teachers} teachers need as many weights")
+        column = np.asarray(weights, dtype=np.float64)
+        if not np.isfinite(column).all() or (column < 0).any() or column.sum() == 0:
+            raise InputError(f"weights must not be negative, and not all 0: {list(weights)}")
+        return np.repeat((column / column.sum())[:, None], rows, axis=1)
+    if how != "confidence":
+        raise InputError(f"teachers are combined by mean, weighted or confidence, not {how!r}")
+    if teachers == 1:
+        return np.ones((1, rows))
+    return _confidence(_log_softmax(logits), labels)
+
+
+def _confidence(log_p: _Floats, labels: npt.NDArray[np.int64] | None) -> _Floats:
+    teachers = len(log_p)
+    doubt = -(np.exp(log_p) * log_p).sum(axis=2)
+    if labels is not None:
+        known = np.flatnonzero(labels != UNLABELLED)
+        doubt[:, known] = -log_p[:, known, labels[known]]
+    rising = np.exp(doubt - doubt.max(axis=0))
+    shares: _Floats = (1 - rising / rising.sum(axis=0)) / (teachers - 1)
+    return shares
+
+
+def _log_softmax(logits: _Floats) -> _Floats:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    logs: _Floats = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logs

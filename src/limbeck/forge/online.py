@@ -1,0 +1,148 @@
+"""Online distillation: students that learn together, each from the labels and from all of them.
+
+Guo et al. 2020 (KDCL, arXiv 2006.06909): the mean of the students' logits is the teacher of every
+one of them; no teacher is trained beforehand. Gradients do not flow through that mean.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from limbeck.errors import InputError, TrainingError
+from limbeck.forge import losses, training
+from limbeck.forge.checkpoint import Student, versions
+from limbeck.forge.distil import DistilConfig
+from limbeck.forge.examples import TrainingSet
+from limbeck.forge.teacher import check_labels
+from limbeck.forge.training import TrainingReport
+
+
+@dataclass(frozen=True)
+class _Answer:
+    logits: torch.Tensor
+
+
+class _Peers(torch.nn.Module):
+    """Several classifiers as one: logits [b, K * L], those of the first student first."""
+
+    def __init__(self, models: Sequence[Any]) -> None:
+        super().__init__()
+        self._models = list(models)
+        self.models = torch.nn.ModuleList(models)  # so that their parameters are found
+        self.config = models[0].config
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> _Answer:
+        both: dict[str, Any] = {"input_ids": input_ids, "attention_mask": attention_mask}
+        found = []
+        for model in self._models:
+            typed = token_type_ids is not None and training.takes_types(model)
+            inputs = both | ({"token_type_ids": token_type_ids} if typed else {})
+            found.append(model(**inputs).logits)
+        return _Answer(torch.cat(found, dim=-1))
+
+    def get_input_embeddings(self) -> _Words:
+        return _Words([model.get_input_embeddings().weight for model in self._models])
+
+
+class _Words:
+    """All students' word tables, to be frozen and thawed together."""
+
+    def __init__(self, tables: Sequence[torch.nn.Parameter]) -> None:
+        self._tables = tables
+
+    @property
+    def weight(self) -> _Words:
+        return self
+
+    def requires_grad_(self, wanted: bool) -> None:
+        for table in self._tables:
+            table.requires_grad_(wanted)
+
+
+def peer_loss(labels: npt.NDArray[np.int64], students: int, config: DistilConfig) -> training.Loss:
+    """Each student: soft_weight * soft targets of the mean + (1 - soft_weight) * hard labels; the
+    sum over the students, for each has gradients of its own."""
+    targets = torch.from_numpy(labels)
+
+    def loss(
+        logits: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
+    ) -> torch.Tensor:
+        answers = logits.view(len(logits), students, -1)
+        together = answers.mean(dim=1).detach()
+        total = logits.new_zeros(())
+        for own in answers.unbind(dim=1):
+            hard = torch.nn.functional.cross_entropy(own, targets[torch.from_numpy(indexes)])
+            if config.soft_loss == "kl":
+                soft = losses.soft_targets(own, together, config.temperature)
+            else:
+                soft = losses.logits_mse(own, together)
+            total = total + config.soft_weight * soft + (1 - config.soft_weight) * hard
+        return total
+
+    return loss
+
+
+def online(
+    students: Sequence[Student],
+    rows: TrainingSet,
+    config: DistilConfig = DistilConfig(),  # noqa: B008
+) -> tuple[list[Student], TrainingReport]:
+    """Train students together, in place.
+
+    Args:
+        students: two or more that read the same tokens and have the same labels; their shapes may
+            differ, and they should not all begin as the same network.
+
+    Raises:
+        InputError: fewer than two, or students that do not fit together.
+        TrainingError: labels are missing, or the loss is not finite.
+    """
+    if len(students) < 2:
+        raise InputError("students learn from one another: give at least two")
+    first = students[0]
+    for other in students[1:]:
+        if other.labels != first.labels:
+            raise InputError(f"students have the labels {first.labels} and {other.labels}")
+        if other.tokenizer.vocab_size != first.tokenizer.vocab_size:
+            raise InputError("students must read the same tokens: their vocabularies differ")
+    check_labels(rows)
+    if rows.names != first.labels:
+        raise InputError(f"labels {list(rows.names)} are not the students' {list(first.labels)}")
+    if config.inside.wanted:
+        raise TrainingError("online, there is no teacher whose inside could be learned from")
+    tokenised = training.tokenise(first.tokenizer, rows, min(one.max_tokens for one in students))
+    report = training.run(
+        _Peers([one.model for one in students]),
+        tokenised,
+        peer_loss(rows.labels, len(students), config),
+        config.training,
+        "students learn together",
+    )
+    made = []
+    for student in students:
+        student.model.eval()
+        lineage: dict[str, Any] = {
+            **student.lineage,
+            "step": "online",
+            "peers": len(students),
+            "data": rows.digest,
+            "rows": len(rows),
+            "config": dataclasses.asdict(config),
+            "steps": report.steps,
+            "precision": report.precision,
+            "versions": versions(),
+        }
+        made.append(dataclasses.replace(student, lineage=lineage))
+    return made, report
