@@ -88,6 +88,39 @@ def test_from_texts_to_an_artifact_that_answers(
     assert load(place / "static").describe()["activations"] == "static"
 
 
+def test_several_teachers_and_their_inside(
+    workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, encoder = workshop
+    rows, first, second = place / "rows.jsonl", place / "teacher", tmp_path / "second"
+    options = ["--epochs", "2", "--learning-rate", "1e-3", "--precision", "fp32"]
+    arguments = ["--data", str(rows), "--model", str(encoder), "--out", str(second)]
+    assert run(["train", *arguments, *options, "--max-tokens", "48", "--seed", "3"]) == 0
+    cache = ["--cache", str(tmp_path / "logits")]
+    inside = ["--cosine-weight", "0.5", "--hidden-weight", "0.1", "--relation-weight", "0.5"]
+    for combine in ("mean", "weighted", "confidence"):
+        student = tmp_path / combine
+        asked = ["distil", "-t", str(first), "-t", str(second), "--combine", combine]
+        asked += ["-d", str(rows), "-o", str(student), *options, *cache, *inside]
+        assert run(asked) == 0
+        lineage = json.loads((student / "lineage.json").read_text())
+        assert len(lineage["beside"]) == 1
+        assert lineage["beside"] != [lineage["teacher"]]
+        assert lineage["config"]["inside"]["cosine_weight"] == 0.5
+        classify = pipeline("text-classification", student)
+        answers = classify(["the great clean house", "the cold bad house"])
+        assert [answer["label"] for answer in answers] == ["like", "dislike"]
+    assert len(list((tmp_path / "logits").iterdir())) == 2, "each teacher is asked once"
+    plain = ["distil", "-t", str(first), "-d", str(rows), "-o", str(tmp_path / "x"), *cache]
+    capsys.readouterr()
+    assert run([*plain, "--combine", "median"]) == 2
+    assert "mean, weighted, confidence, not 'median'" in capsys.readouterr().err
+    assert run([*plain, "--soft-loss", "l1"]) == 2
+    assert "is not kl or mse" in capsys.readouterr().err
+    assert run([*plain, "--cosine-weight", "-1"]) == 1
+    assert "must not be negative" in capsys.readouterr().err
+
+
 def test_a_teacher_is_not_verified_against_another_model(
     workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,13 @@ import typer
 
 def command(
     teacher: Annotated[
-        str, typer.Option("--teacher", "-t", help="Trained classifier: a directory or a hub name.")
+        list[str],
+        typer.Option(
+            "--teacher",
+            "-t",
+            help="Trained classifier: a directory or a hub name. Given again: several teachers; "
+            "the student starts from the first.",
+        ),
     ],
     data: Annotated[
         Path, typer.Option("--data", "-d", help="CSV, JSONL or Parquet with texts and labels.")
@@ -40,6 +46,19 @@ def command(
         str,
         typer.Option(help="kl: divergence at --temperature; mse: squared difference of logits."),
     ] = "kl",
+    combine: Annotated[
+        str,
+        typer.Option(help="Several teachers: mean, weighted (by held-out accuracy) or confidence."),
+    ] = "mean",
+    hidden_weight: Annotated[
+        float, typer.Option(help="Add the squared difference of hidden states (TinyBERT).")
+    ] = 0.0,
+    cosine_weight: Annotated[
+        float, typer.Option(help="Add 1 - cosine of hidden states (DistilBERT).")
+    ] = 0.0,
+    relation_weight: Annotated[
+        float, typer.Option(help="Add attention relations of the last layers (MiniLM v2).")
+    ] = 0.0,
     epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 3.0,
     batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 1e-4,
@@ -54,25 +73,35 @@ def command(
     """Distil a trained classifier into a shallower one.
 
     Example: limbeck distil --teacher ./teacher --data reviews.csv --layers 3 --out ./student
+
+    Example: limbeck distil -t ./one -t ./two --combine confidence -d reviews.csv -o ./student
     """
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
     from limbeck.cli import training_files as files
-    from limbeck.forge import checkpoint, distil, logits, students
+    from limbeck.forge import checkpoint, distil, students
+    from limbeck.forge.intermediate import IntermediateConfig
     from limbeck.forge.training import TrainingConfig
 
     files.check_out(out)
-    wise = checkpoint.load(teacher)
+    how = files.check_combination(combine)
+    teachers = [checkpoint.load(name) for name in teacher]
+    wise = teachers[0]
     columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
     rows, held_out = files.read_labelled(data, validation, columns, seed, wise.labels)
     if transfer is not None:
         rows = files.append(rows, files.read_unlabelled(transfer, columns, wise.labels))
-    wanted = logits.of(wise, rows, cache)
+    wanted = files.ask(teachers, rows, held_out, cache, how, temperature)
     config = distil.DistilConfig(
         temperature=temperature,
         soft_weight=soft_weight,
         soft_loss=files.check_soft_loss(soft_loss),
+        inside=IntermediateConfig(
+            hidden_weight=hidden_weight,
+            cosine_weight=cosine_weight,
+            relation_weight=relation_weight,
+        ),
         training=TrainingConfig(
             epochs=epochs,
             batch_size=batch_size,
@@ -82,7 +111,8 @@ def command(
             precision=files.check_precision(precision),
         ),
     )
-    made, report = distil.offline(students.every_other_layer(wise, layers), rows, wanted, config)
+    student = students.every_other_layer(wise, layers, beside=teachers[1:])
+    made, report = distil.offline(student, rows, wanted, config, teacher=wise)
     made.save(out)
     files.show_training(made, report, held_out, out, teacher=wise)
     typer.echo(f"next: limbeck convert {out} --out ./artifact")

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import numpy.typing as npt
 import typer
 
 from limbeck import data
 from limbeck.errors import InputError
-from limbeck.forge import logits
+from limbeck.forge import ensemble, logits
 from limbeck.forge.checkpoint import Checkpoint
 from limbeck.forge.distil import SoftLoss
+from limbeck.forge.ensemble import Combination
 from limbeck.forge.examples import UNLABELLED, TrainingSet, split_off, training_set
 from limbeck.forge.training import Precision, TrainingReport
 from limbeck.tasks import metrics
@@ -63,6 +65,54 @@ def check_soft_loss(name: str) -> SoftLoss:
         if name == known:
             return known  # type: ignore[no-any-return]
     raise InputError(f"soft loss {name!r} is not {' or '.join(get_args(SoftLoss))}")
+
+
+def check_combination(name: str) -> Combination:
+    """The option's value as the forge knows it.
+
+    Raises:
+        InputError: it is none of the three.
+    """
+    for known in get_args(Combination):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"teachers are combined by {', '.join(get_args(Combination))}, not {name!r}")
+
+
+def ask(
+    teachers: Sequence[Checkpoint],
+    rows: TrainingSet,
+    held_out: TrainingSet,
+    cache: Path,
+    how: Combination,
+    temperature: float,
+) -> npt.NDArray[np.float32]:
+    """The teachers' logits for the rows, combined where there are several.
+
+    Raises:
+        InputError: teachers with other labels than the first, or none of the held-out rows has a
+            label to weight them by.
+    """
+    for other in teachers[1:]:
+        if other.labels != teachers[0].labels:
+            raise InputError(
+                f"the teachers have the labels {list(teachers[0].labels)} and {list(other.labels)}"
+            )
+    found = [logits.of(one, rows, cache) for one in teachers]
+    if len(found) == 1:
+        return found[0]
+    weights = None
+    if how == "weighted":
+        labelled = held_out.take(np.flatnonzero(held_out.labels != UNLABELLED))
+        if not len(labelled):
+            raise InputError("--combine weighted needs labelled rows to hold out")
+        weights = [
+            metrics.accuracy(logits.of(one, labelled).argmax(axis=1), labelled.labels)
+            for one in teachers
+        ]
+    return ensemble.combine(
+        found, how, temperature=temperature, weights=weights, labels=rows.labels
+    )
 
 
 def read_labelled(

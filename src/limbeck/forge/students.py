@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Sequence
 
 from limbeck.errors import InputError
 from limbeck.forge.checkpoint import Checkpoint, Student
@@ -29,11 +30,14 @@ def spread_layers(teacher_layers: int, student_layers: int) -> tuple[int, ...]:
     return tuple(i * teacher_layers // student_layers for i in range(student_layers))
 
 
-def every_other_layer(teacher: Checkpoint, layers: int | None = None) -> Student:
+def every_other_layer(
+    teacher: Checkpoint, layers: int | None = None, *, beside: Sequence[Checkpoint] = ()
+) -> Student:
     """A student with the teacher's width, embeddings and head and an even choice of its layers.
 
     Args:
         layers: how many; None: half of the teacher's, at least 1.
+        beside: further teachers that it will learn from; they are noted in its lineage.
     """
     depth = int(teacher.model.config.num_hidden_layers)
     taken = spread_layers(depth, max(1, depth // 2) if layers is None else layers)
@@ -57,5 +61,10 @@ def every_other_layer(teacher: Checkpoint, layers: int | None = None) -> Student
         tokenizer=teacher.tokenizer,
         labels=teacher.labels,
         max_tokens=teacher.max_tokens,
-        lineage={"teacher": teacher.digest, "layers": list(taken), "of": dict(teacher.lineage)},
+        lineage={
+            "teacher": teacher.digest,
+            **({"beside": [other.digest for other in beside]} if beside else {}),
+            "layers": list(taken),
+            "of": dict(teacher.lineage),
+        },
     )
