@@ -88,6 +88,43 @@ def test_from_texts_to_an_artifact_that_answers(
     assert load(place / "static").describe()["activations"] == "static"
 
 
+def test_numbers_and_several_labels(
+    workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, encoder = workshop
+    draw = random.Random(9)
+    for problem, metric in (("multi_label", "micro F1"), ("regression", "Spearman")):
+        data = tmp_path / f"{problem}.jsonl"
+        with data.open("w") as file:
+            for _ in range(300):
+                words = draw.choices([*GOOD[:2], *BAD[:2], *FILLER], k=6)
+                label: object = [word for word in ("good", "bad") if word in words]
+                if problem == "regression":
+                    label = words.count("good") - words.count("bad")
+                file.write(json.dumps({"text": " ".join(words), "label": label}) + "\n")
+        made, student = tmp_path / f"{problem}-teacher", tmp_path / f"{problem}-student"
+        options = ["--epochs", "12", "--learning-rate", "2e-3", "--precision", "fp32"]
+        arguments = ["-d", str(data), "--problem", problem, *options]
+        assert run(["train", *arguments, "-m", str(encoder), "-o", str(made)]) == 0
+        assert f"trained: {metric} " in capsys.readouterr().out
+        cache = ["--cache", str(tmp_path / "logits")]
+        asked = ["distil", "-t", str(made), "-d", str(data), "-o", str(student), *cache]
+        assert run([*asked, *options]) == 0
+        assert f"teacher: {metric} " in capsys.readouterr().out
+        assert run(["convert", str(student), "-o", str(tmp_path / problem)]) == 0
+        capsys.readouterr()
+        assert run(["evaluate", str(tmp_path / problem), "-d", str(data), "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)["metrics"]
+        assert found[metric]["value"] > 0.7
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"text": "a", "label": ["x"]}\n{"text": "b", "label": 7}\n')
+    asked = ["train", "-d", str(bad), "-m", str(encoder), "-o", str(tmp_path / "x")]
+    assert run([*asked, "--problem", "multi_label"]) == 2
+    assert "bad.jsonl:2: 'label' must be a list of labels" in capsys.readouterr().err
+    assert run([*asked, "--problem", "ranking"]) == 2
+    assert "problem 'ranking' is not one of" in capsys.readouterr().err
+
+
 def test_several_teachers_and_their_inside(
     workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

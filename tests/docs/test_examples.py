@@ -67,13 +67,17 @@ def test_readme_python_runs(
     [code] = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     code = code.replace('"demo"', repr(str(zoo("distilbert", "text-classification"))))
     code = code.replace("sentence-transformers/all-MiniLM-L6-v2", str(sentence_model))
+    hub = "distilbert/distilbert-base-cased-distilled-squad"
+    code = code.replace(hub, str(zoo("distilbert", "question-answering")))
     answers: list[object] = []
     # Keep what each line that stands alone gives.
     code = re.sub(
-        r"^((?:classify|embed)\(.*?\))(\s*#.*)?$", r"answers.append(\1)", code, flags=re.M
+        r"^((?:classify|embed|answer)\(.*?\))(\s*#.*)?$", r"answers.append(\1)", code, flags=re.M
     )
     exec(compile(code, "README.md", "exec"), {"answers": answers, "limbeck": limbeck})
-    classified, embedded = answers
+    classified, embedded, answered = answers
+    assert isinstance(answered, dict)
+    assert set(answered) == {"score", "start", "end", "answer"}
     assert isinstance(classified, list)
     assert set(classified[0]) == {"label", "score"}
     assert embedded.shape == (2, models.Shape().hidden)  # type: ignore[attr-defined]

@@ -57,6 +57,10 @@ def fresh_teacher(zoo: Callable[..., Path], architecture: str = "bert", layers: 
     return made
 
 
+def with_labels(labels: np.ndarray) -> TrainingSet:
+    return TrainingSet(texts=("",) * len(labels), labels=labels, names=("a", "b", "c"))
+
+
 def written_out(student: np.ndarray, wanted: np.ndarray, temperature: float) -> float:
     """T**2 * sum_i p_i * (log p_i - log q_i), mean over rows, in float64 and with plain sums."""
     total = 0.0
@@ -73,7 +77,7 @@ def test_hard_labels_take_their_share_and_unlabelled_rows_none() -> None:
     wanted = draw.normal(0, 2, (4, 3)).astype(np.float32)
     labels = np.array([2, UNLABELLED, 0, UNLABELLED])
     config = DistilConfig(temperature=2.0, soft_weight=0.7)
-    found = distil.distillation_loss(wanted, labels, config)(
+    found = distil.distillation_loss(wanted, with_labels(labels), config)(
         torch.tensor(student), np.arange(4), {}
     )
     log_q = student - np.log(np.exp(student).sum(axis=1, keepdims=True))
@@ -82,11 +86,11 @@ def test_hard_labels_take_their_share_and_unlabelled_rows_none() -> None:
     assert found.item() == pytest.approx(expected, rel=1e-5)
     # rows are looked up by index: another order, the same loss
     order = np.array([3, 1, 0, 2])
-    moved = distil.distillation_loss(wanted, labels, config)(
+    moved = distil.distillation_loss(wanted, with_labels(labels), config)(
         torch.tensor(student[order]), order, {}
     )
     assert moved.item() == pytest.approx(expected, rel=1e-5)
-    bare = distil.distillation_loss(wanted, np.full(4, UNLABELLED), config)
+    bare = distil.distillation_loss(wanted, with_labels(np.full(4, UNLABELLED)), config)
     soft = bare(torch.tensor(student), np.arange(4), {}).item()
     assert soft == pytest.approx(0.7 * written_out(student, wanted, 2.0), rel=1e-5)
 
@@ -96,7 +100,7 @@ def test_squared_differences_instead_of_divergence() -> None:
     student, wanted = draw.normal(0, 2, (2, 4, 3)).astype(np.float32)
     labels = np.array([2, UNLABELLED, 0, UNLABELLED])
     config = DistilConfig(soft_weight=0.7, soft_loss="mse")
-    found = distil.distillation_loss(wanted, labels, config)(
+    found = distil.distillation_loss(wanted, with_labels(labels), config)(
         torch.tensor(student), np.arange(4), {}
     )
     log_q = student - np.log(np.exp(student).sum(axis=1, keepdims=True))

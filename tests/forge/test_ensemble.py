@@ -62,6 +62,17 @@ def test_answers_that_leave_nothing_to_chance_stay_finite():
     assert np.isfinite(combine(sure, "confidence", labels=np.array([1]))).all()
 
 
+def test_labels_that_do_not_exclude_one_another_and_numbers(logits):
+    found = combine(logits, temperature=2.0, problem="multi_label")
+    chances = [1 / (1 + np.exp(-one.astype(float) / 2)) for one in logits]
+    np.testing.assert_allclose(1 / (1 + np.exp(-found / 2)), np.mean(chances, axis=0), atol=1e-6)
+    weights = (1.0, 0.0, 3.0)
+    found = combine(logits, "weighted", weights=weights, problem="regression")
+    np.testing.assert_allclose(found, (logits[0] + 3 * logits[2]) / 4, atol=1e-5)
+    sure = [np.array([[500.0, -500.0]], dtype=np.float32)] * 2
+    assert np.isfinite(combine(sure, problem="multi_label")).all()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -72,6 +83,7 @@ def test_answers_that_leave_nothing_to_chance_stay_finite():
         ({"how": "weighted", "weights": (1.0, -2.0, 1.0)}, "must not be negative"),
         ({"how": "weighted", "weights": (0.0, 0.0, 0.0)}, "not all 0"),
         ({"how": "median"}, "not 'median'"),
+        ({"how": "confidence", "problem": "regression"}, "combined by mean or weighted"),
     ],
 )
 def test_what_cannot_be_combined(logits, call, message):

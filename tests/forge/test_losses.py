@@ -118,3 +118,46 @@ def test_padding_counts_for_nothing_and_has_no_gradient(dice, mask):
         assert torch.isfinite(leaf.grad).all()
         assert not leaf.grad[mask == 0].any()
         assert leaf.grad[mask == 1].any()
+
+
+def test_labels_that_exclude_one_another(dice):
+    logits, labels = dice.normal(0, 2, (4, 3)), np.array([2, -100, 0, 1])
+    p = softmax(logits)
+    expected = -(np.log(p[0, 2]) + np.log(p[2, 0]) + np.log(p[3, 1])) / 4
+    found = losses.hard_labels(tensor(logits), torch.from_numpy(labels), "single_label")
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_labels_that_do_not_and_numbers(dice):
+    logits = dice.normal(0, 2, (3, 2))
+    labels = np.array([[1, 0], [np.nan, np.nan], [1, 1]])
+    p = 1 / (1 + np.exp(-logits))
+    each = -(labels * np.log(p) + (1 - labels) * np.log(1 - p))
+    expected = np.nansum(each.mean(-1)) / 3
+    found = losses.hard_labels(tensor(logits), tensor(labels), "multi_label")
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    numbers = np.array([1.5, np.nan, -2.0])
+    expected = np.nansum((logits[:, 0] - numbers) ** 2) / 3
+    found = losses.hard_labels(tensor(logits[:, :1]), tensor(numbers), "regression")
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("problem", ["multi_label", "regression"])
+def test_rows_without_labels_have_no_gradient(dice, problem):
+    leaf = tensor(dice.normal(0, 2, (2, 1))).requires_grad_()
+    labels = torch.tensor([float("nan"), 1.0])
+    labels = labels[:, None] if problem == "multi_label" else labels
+    losses.hard_labels(leaf, labels, problem).backward()
+    assert leaf.grad[0] == 0
+    assert leaf.grad[1] != 0
+
+
+def test_soft_answers_by_problem(dice):
+    student, teacher = (tensor(one) for one in dice.normal(0, 2, (2, 5, 3)))
+    for problem, kind, expected in (
+        ("single_label", "kl", losses.soft_targets(student, teacher, 3.0)),
+        ("multi_label", "kl", losses.soft_labels(student, teacher, 3.0)),
+        ("regression", "kl", losses.logits_mse(student, teacher)),
+        ("single_label", "mse", losses.logits_mse(student, teacher)),
+    ):
+        assert losses.soft_answers(student, teacher, problem, kind, 3.0) == expected

@@ -67,7 +67,8 @@ def test_the_loss_by_the_formula(soft_loss):
         if soft_loss == "mse":
             soft = ((own - together) ** 2).mean()
         expected += 0.3 * soft + 0.7 * hard
-    loss = online.peer_loss(labels, 3, config)
+    data = TrainingSet(texts=("",) * 6, labels=labels, names=NAMES)
+    loss = online.peer_loss(data, 3, config)
     leaf = torch.tensor(answers.reshape(5, 6), requires_grad=True)
     found = loss(leaf, places, {})
     assert found.item() == pytest.approx(expected, rel=1e-5)

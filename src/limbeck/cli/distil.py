@@ -89,9 +89,10 @@ def command(
     teachers = [checkpoint.load(name) for name in teacher]
     wise = teachers[0]
     columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
-    rows, held_out = files.read_labelled(data, validation, columns, seed, wise.labels)
+    problem = wise.problem
+    rows, held_out = files.read_labelled(data, validation, columns, seed, wise.labels, problem)
     if transfer is not None:
-        rows = files.append(rows, files.read_unlabelled(transfer, columns, wise.labels))
+        rows = files.append(rows, files.read_unlabelled(transfer, columns, wise.labels, problem))
     wanted = files.ask(teachers, rows, held_out, cache, how, temperature)
     config = distil.DistilConfig(
         temperature=temperature,

@@ -27,7 +27,7 @@ EXIT_INTERRUPTED = 130
 # Name -> the first line of the command's docstring, here so that `limbeck --help` imports none.
 COMMANDS: dict[str, str] = {
     "demo": "Find contact details leaked in listings: train, distil, quantise, measure.",
-    "train": "Fine-tune an encoder to classify texts.",
+    "train": "Fine-tune an encoder to label texts, or to give them a number.",
     "distil": "Distil a trained classifier into a shallower one.",
     "students": "List shapes that a student can have, with size and speed on this CPU.",
     "convert": "Convert a model to an artifact that runs without torch, and verify it.",

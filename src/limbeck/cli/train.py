@@ -21,6 +21,12 @@ def command(
         str | None, typer.Option(help="Column with a second text, for tasks on pairs.")
     ] = None,
     label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    problem: Annotated[
+        str,
+        typer.Option(
+            help="single_label; multi_label: labels in a list, or a|b; regression: numbers."
+        ),
+    ] = "single_label",
     validation: Annotated[
         Path | None,
         typer.Option(help="Labelled file to measure on; without it a tenth of --data is held out."),
@@ -39,7 +45,7 @@ def command(
         float | None, typer.Option(help="Stop training after this time, its schedule completed.")
     ] = None,
 ) -> None:
-    """Fine-tune an encoder to classify texts.
+    """Fine-tune an encoder to label texts, or to give them a number.
 
     Example: limbeck train --data reviews.csv --model ./MiniLM --out ./teacher
     """
@@ -52,7 +58,9 @@ def command(
 
     files.check_out(out)
     columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
-    rows, held_out = files.read_labelled(data, validation, columns, seed)
+    rows, held_out = files.read_labelled(
+        data, validation, columns, seed, problem=files.check_problem(problem)
+    )
     config = TrainingConfig(
         epochs=epochs,
         batch_size=batch_size,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
@@ -13,12 +13,14 @@ import typer
 
 from limbeck import data
 from limbeck.errors import InputError
+from limbeck.evaluation.examples import several_labels
 from limbeck.forge import ensemble, logits
 from limbeck.forge.checkpoint import Checkpoint
-from limbeck.forge.distil import SoftLoss
 from limbeck.forge.ensemble import Combination
-from limbeck.forge.examples import UNLABELLED, TrainingSet, split_off, training_set
+from limbeck.forge.examples import Label, TrainingSet, split_off, training_set
+from limbeck.forge.losses import SoftLoss
 from limbeck.forge.training import Precision, TrainingReport
+from limbeck.spec import Problem
 from limbeck.tasks import metrics
 
 
@@ -103,16 +105,39 @@ def ask(
         return found[0]
     weights = None
     if how == "weighted":
-        labelled = held_out.take(np.flatnonzero(held_out.labels != UNLABELLED))
+        labelled = held_out.take(np.flatnonzero(held_out.labelled))
         if not len(labelled):
             raise InputError("--combine weighted needs labelled rows to hold out")
-        weights = [
-            metrics.accuracy(logits.of(one, labelled).argmax(axis=1), labelled.labels)
-            for one in teachers
-        ]
+        weights = [max(0.0, _quality(logits.of(one, labelled), labelled)[1]) for one in teachers]
     return ensemble.combine(
-        found, how, temperature=temperature, weights=weights, labels=rows.labels
+        found,
+        how,
+        temperature=temperature,
+        weights=weights,
+        labels=rows.labels,
+        problem=rows.problem,
     )
+
+
+def _quality(found: npt.NDArray[np.float32], rows: TrainingSet) -> tuple[str, float]:
+    """The metric by which answers to these rows are judged, and its value."""
+    if rows.problem == "regression":
+        return "Spearman", metrics.spearman(found[:, 0], rows.labels)
+    if rows.problem == "multi_label":
+        return "micro F1", metrics.multi_label_f1(found > 0, rows.labels)
+    return "accuracy", metrics.accuracy(found.argmax(axis=1), rows.labels)
+
+
+def check_problem(name: str) -> Problem:
+    """The option's value as the forge knows it.
+
+    Raises:
+        InputError: it is none of the three.
+    """
+    for known in get_args(Problem):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"problem {name!r} is not one of {', '.join(get_args(Problem))}")
 
 
 def read_labelled(
@@ -121,32 +146,53 @@ def read_labelled(
     columns: Columns,
     seed: int,
     names: Sequence[str] | None = None,
+    problem: Problem = "single_label",
 ) -> tuple[TrainingSet, TrainingSet]:
     """Rows to train on and rows to measure on."""
-    rows = _read(path, columns, columns.label, names)
+    rows = _read(path, columns, columns.label, names, problem)
     if validation is None:
         return split_off(rows, 0.1, seed, at_most=2000)
-    return rows, _read(validation, columns, columns.label, rows.names)
+    return rows, _read(validation, columns, columns.label, rows.names, problem)
 
 
-def read_unlabelled(path: Path, columns: Columns, names: Sequence[str]) -> TrainingSet:
+def read_unlabelled(
+    path: Path, columns: Columns, names: Sequence[str], problem: Problem
+) -> TrainingSet:
     """Rows whose labels, if any, are not looked at."""
-    return _read(path, columns, None, names)
+    return _read(path, columns, None, names, problem)
 
 
 def _read(
-    path: Path, columns: Columns, label_column: str | None, names: Sequence[str] | None
+    path: Path,
+    columns: Columns,
+    label_column: str | None,
+    names: Sequence[str] | None,
+    problem: Problem,
 ) -> TrainingSet:
+    several = problem == "multi_label" and label_column is not None
     rows = data.read_rows(
-        path, text_column=columns.text, pair_column=columns.pair, label_column=label_column
+        path,
+        text_column=columns.text,
+        pair_column=columns.pair,
+        label_column=None if several else label_column,
+        keep=(label_column,) if several and label_column is not None else (),
     )
-    found = [(row.text, row.pair, row.label) for row in rows]
+    found: list[tuple[str, str | None, Label]] = []
+    for row in rows:
+        label: Label = row.label
+        if several and label_column is not None:
+            value = row.extra[label_column]
+            try:
+                label = None if value is None else several_labels(value, label_column)
+            except InputError as error:
+                raise InputError(f"{path}:{row.line}: {error}") from None
+        found.append((row.text, row.pair, label))
     if label_column is not None and found and all(label is None for *_, label in found):
         raise InputError(
             f"{path}: no row has a {label_column!r}; name the column with the labels by "
             "--label-column"
         )
-    return training_set(found, names)
+    return training_set(found, names, problem)
 
 
 def append(first: TrainingSet, second: TrainingSet) -> TrainingSet:
@@ -154,10 +200,10 @@ def append(first: TrainingSet, second: TrainingSet) -> TrainingSet:
     assert first.names == second.names
     if (first.pairs is None) != (second.pairs is None):
         raise InputError("one of the files has pairs of texts and the other has not")
-    return TrainingSet(
+    return replace(
+        first,
         texts=first.texts + second.texts,
         labels=np.concatenate([first.labels, second.labels]),
-        names=first.names,
         pairs=None if first.pairs is None or second.pairs is None else first.pairs + second.pairs,
     )
 
@@ -175,11 +221,10 @@ def show_training(
         f"{report.seconds:.0f} s ({report.tokens_per_second:.0f} tokens/s, {report.precision}), "
         f"loss {report.first_loss:.3f} -> {report.last_loss:.3f}"
     )
-    labelled = held_out.take(np.flatnonzero(held_out.labels != UNLABELLED))
+    labelled = held_out.take(np.flatnonzero(held_out.labelled))
     if len(labelled):
         for name, model in (("teacher", teacher), ("trained", made)):
             if model is not None:
-                found = logits.of(model, labelled).argmax(axis=1)
-                share = metrics.accuracy(found, labelled.labels)
-                typer.echo(f"{name}: accuracy {share:.4f} on {len(labelled)} held-out rows")
+                metric, value = _quality(logits.of(model, labelled), labelled)
+                typer.echo(f"{name}: {metric} {value:.4f} on {len(labelled)} held-out rows")
     typer.echo(f"{out}  {made.size_bytes / 1e6:.1f} MB fp32  {made.digest}")

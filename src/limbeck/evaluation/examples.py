@@ -143,13 +143,18 @@ def _rows(
 
 def _target(row: data.Row, problem: Problem, column: str) -> Any:
     if problem == "multi_label":
-        return _several(row.extra[column], column)
+        return several_labels(row.extra[column], column)
     if row.label is None:
         raise InputError(f"no {column!r}; rows to evaluate on need one")
     return row.label if problem == "single_label" else _number(row.label, column)
 
 
-def _several(value: Any, column: str) -> tuple[str, ...]:
+def several_labels(value: Any, column: str) -> tuple[str, ...]:
+    """The labels of a row: from a list, or from a text with LABEL_SEPARATOR between them.
+
+    Raises:
+        InputError: it is neither.
+    """
     if value is None or value == "":
         return ()
     if isinstance(value, str):

@@ -20,6 +20,7 @@ import transformers
 import limbeck
 from limbeck import huggingface, text
 from limbeck.errors import ModelError
+from limbeck.spec import Problem
 
 # Files that make a tokenizer, beside tokenizer.json; copied along so that transformers can load it.
 TOKENIZER_FILES = (
@@ -30,6 +31,14 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+
+
+# transformers' names for them.
+_PROBLEM_TYPES: dict[Problem, str] = {
+    "single_label": "single_label_classification",
+    "multi_label": "multi_label_classification",
+    "regression": "regression",
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,6 +68,15 @@ class Checkpoint:
             hasher.update(f"{name} {array.dtype} {array.shape}".encode())
             hasher.update(array.data)
         return hasher.hexdigest()
+
+    @property
+    def problem(self) -> Problem:
+        """What its logits are: of one label, of several, or a number."""
+        named = self.model.config.problem_type
+        for problem, name in _PROBLEM_TYPES.items():
+            if named == name:
+                return problem
+        return "regression" if len(self.labels) == 1 else "single_label"
 
     @property
     def parameters(self) -> int:
@@ -117,7 +135,12 @@ def quiet() -> Iterator[None]:
 
 
 def load_for_training(
-    name_or_path: str | Path, labels: Sequence[str], *, seed: int, dropout: float | None = None
+    name_or_path: str | Path,
+    labels: Sequence[str],
+    *,
+    seed: int,
+    dropout: float | None = None,
+    problem: Problem = "single_label",
 ) -> tuple[Any, Path]:
     """An encoder with a fresh head for these labels, and the directory it came from.
 
@@ -131,7 +154,7 @@ def load_for_training(
             "num_labels": len(labels),
             "id2label": dict(enumerate(labels)),
             "label2id": {name: index for index, name in enumerate(labels)},
-            "problem_type": "single_label_classification",
+            "problem_type": _PROBLEM_TYPES[problem],
             "ignore_mismatched_sizes": True,
         }
         if dropout is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,10 @@ import torch
 from limbeck.errors import InputError, TrainingError
 from limbeck.forge import losses, training
 from limbeck.forge.checkpoint import Checkpoint, Student, versions
-from limbeck.forge.examples import UNLABELLED, TrainingSet
+from limbeck.forge.examples import TrainingSet
 from limbeck.forge.intermediate import IntermediateConfig, IntermediateLoss
+from limbeck.forge.losses import SoftLoss
 from limbeck.forge.training import TrainingConfig, TrainingReport
-
-SoftLoss = Literal["kl", "mse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,8 @@ class DistilConfig:
 
     loss = soft_weight * soft + (1 - soft_weight) * hard labels. soft_loss "kl": T**2 * KL(teacher
     || student) at temperature T (Hinton et al. 2015); "mse": the mean squared difference of logits
-    (Tang et al. 2019), which has no temperature. Rows without a label carry the soft part alone.
+    (Tang et al. 2019), which has no temperature and is what regression takes in any case. Rows
+    without a label carry the soft part alone.
     inside: losses on hidden states and attention, added to this.
     """
 
@@ -50,32 +50,23 @@ class DistilConfig:
 
 
 def distillation_loss(
-    logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], config: DistilConfig
+    logits: npt.NDArray[np.float32], rows: TrainingSet, config: DistilConfig
 ) -> training.Loss:
     """Soft targets and hard labels with their weights.
 
     Args:
-        logits: the teacher's, [N, L].
-        labels: [N], UNLABELLED where there is none.
+        logits: the teacher's, [N, L], for these rows.
     """
-    soft_targets, hard_targets = torch.from_numpy(logits), torch.from_numpy(labels)
+    soft_targets, hard_targets = torch.from_numpy(logits), torch.from_numpy(rows.labels)
 
     def loss(
         student: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
     ) -> torch.Tensor:
         places = torch.from_numpy(indexes)
-        if config.soft_loss == "kl":
-            soft = losses.soft_targets(student, soft_targets[places], config.temperature)
-        else:
-            soft = losses.logits_mse(student, soft_targets[places])
-        batch_labels = hard_targets[places]
-        known = int((batch_labels != UNLABELLED).sum())
-        if known == 0:
-            return config.soft_weight * soft
-        # a sum over the labelled rows over all rows: an unlabelled row counts as a zero
-        hard = torch.nn.functional.cross_entropy(student, batch_labels, reduction="sum") / len(
-            batch_labels
+        soft = losses.soft_answers(
+            student, soft_targets[places], rows.problem, config.soft_loss, config.temperature
         )
+        hard = losses.hard_labels(student, hard_targets[places], rows.problem)
         return config.soft_weight * soft + (1 - config.soft_weight) * hard
 
     return loss
@@ -109,12 +100,12 @@ def offline(
         )
     if rows.names and rows.names != student.labels:
         raise InputError(f"labels {list(rows.names)} are not the teacher's {list(student.labels)}")
-    if config.soft_weight == 0 and (rows.labels == UNLABELLED).any():
+    if rows.problem != student.problem:
+        raise InputError(f"the rows are for {rows.problem}, the student for {student.problem}")
+    if config.soft_weight == 0 and not rows.labelled.all():
         raise TrainingError("with soft_weight 0 every row needs a label")
     tokenised = training.tokenise(student.tokenizer, rows, student.max_tokens)
-    report = _train(
-        student, tokenised, distillation_loss(logits, rows.labels, config), config, teacher
-    )
+    report = _train(student, tokenised, distillation_loss(logits, rows, config), config, teacher)
     student.model.eval()
     lineage: dict[str, Any] = {
         **student.lineage,

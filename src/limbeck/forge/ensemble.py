@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from limbeck.errors import InputError
 from limbeck.forge.examples import UNLABELLED
+from limbeck.spec import Problem
 
 Combination = Literal["mean", "weighted", "confidence"]
 _Floats = npt.NDArray[np.float64]
@@ -22,8 +23,11 @@ def combine(
     temperature: float = 2.0,
     weights: Sequence[float] | None = None,
     labels: npt.NDArray[np.int64] | None = None,
+    problem: Problem = "single_label",
 ) -> npt.NDArray[np.float32]:
     """Logits [N, L] whose softmax at `temperature` is the combination of the teachers'.
+
+    For "multi_label" it is the sigmoid, label by label; for "regression" the numbers themselves.
 
     Args:
         logits: of K teachers, [N, L] each, labels in the same order.
@@ -32,7 +36,8 @@ def combine(
             row the teachers that know it better count for more (Zhang et al. 2022, CA-MKD,
             equation 4: (1 - exp(e_k) / sum_j exp(e_j)) / (K - 1), e the cross entropy with the
             label; on rows without one, the entropy of the teacher's own answer).
-        labels: [N], UNLABELLED where there is none; for "confidence".
+        labels: [N], UNLABELLED where there is none; for "confidence", which is for "single_label"
+            alone.
 
     Raises:
         InputError: teachers that do not fit together, or weights that are none.
@@ -43,13 +48,30 @@ def combine(
     if len(shapes) > 1:
         raise InputError(f"teachers answer in different shapes: {sorted(shapes)}")
     stacked = np.stack(logits).astype(np.float64)
+    if how == "confidence" and problem != "single_label":
+        raise InputError(f"teachers of {problem} are combined by mean or weighted, not {how}")
     shares = _shares(stacked, how, weights, labels)
+    if problem == "regression":
+        numbers: npt.NDArray[np.float32] = (shares[:, :, None] * stacked).sum(axis=0).astype("f4")
+        return numbers
+    if problem == "multi_label":
+        return _mixed_labels(stacked, shares, temperature)
     distributions = np.exp(_log_softmax(stacked / temperature))
     mixed = (shares[:, :, None] * distributions).sum(axis=0)
     floor = np.finfo(np.float32).tiny
     combined: npt.NDArray[np.float32] = (temperature * np.log(np.maximum(mixed, floor))).astype(
         np.float32
     )
+    return combined
+
+
+def _mixed_labels(logits: _Floats, shares: _Floats, temperature: float) -> npt.NDArray[np.float32]:
+    chances = 1 / (1 + np.exp(-logits / temperature))
+    mixed = (shares[:, :, None] * chances).sum(axis=0)
+    # where float64 has no room left for a doubt, the logit is that of the last one
+    edge = np.finfo(np.float64).eps
+    mixed = np.clip(mixed, edge, 1 - edge)
+    combined: npt.NDArray[np.float32] = (temperature * np.log(mixed / (1 - mixed))).astype("f4")
     return combined
 
 

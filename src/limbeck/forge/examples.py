@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from limbeck.errors import InputError, TrainingError
+from limbeck.spec import Problem
 
-# What torch's cross entropy leaves out by default; an unlabelled row carries it.
+# What torch's cross entropy leaves out by default; an unlabelled row carries it, or, where labels
+# are numbers, NaN.
 UNLABELLED = -100
+# The one output of a regression model.
+SCORE = ("score",)
+# A label as a file has it: one name, several names, or a number in text.
+Label = str | tuple[str, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingSet:
-    """N texts (or pairs of texts) for sequence classification.
+    """N texts (or pairs of texts) and what is right for each of them.
 
-    labels: [N] int64, an index into `names`, or UNLABELLED.
+    labels, by problem: "single_label" [N] int64, an index into `names`, or UNLABELLED;
+    "multi_label" [N, L] float32 of 0 and 1, a row of NaN where nothing is known; "regression" [N]
+    float32, or NaN.
     """
 
     texts: tuple[str, ...]
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
     names: tuple[str, ...]
     pairs: tuple[str, ...] | None = None
+    problem: Problem = "single_label"
 
     def __post_init__(self) -> None:
         assert len(self.texts) == len(self.labels)
         assert self.pairs is None or len(self.pairs) == len(self.texts)
+        assert self.labels.ndim == (2 if self.problem == "multi_label" else 1)
+
+    @property
+    def labelled(self) -> npt.NDArray[np.bool_]:
+        """[N]: whether the row has a label."""
+        return is_labelled(self.labels)
+
+    def without_labels(self) -> TrainingSet:
+        """The same texts, as if nobody had said what is right."""
+        nothing = UNLABELLED if self.problem == "single_label" else np.nan
+        return replace(self, labels=np.full_like(self.labels, nothing))
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -42,17 +64,30 @@ class TrainingSet:
     @property
     def digest(self) -> str:
         """SHA-256 over texts, labels and label names."""
-        labels = [str(int(label)) for label in self.labels]
-        return _digest(self.texts, self.pairs, labels, self.names)
+        if self.problem == "single_label":
+            labels = [str(int(label)) for label in self.labels]
+            return _digest(self.texts, self.pairs, labels, self.names)
+        labels = [str(label.tolist()) for label in self.labels]
+        return _digest(self.texts, self.pairs, labels, self.names, (self.problem,))
 
     def take(self, indexes: Sequence[int] | npt.NDArray[np.int64]) -> TrainingSet:
         """The rows at these places, in this order."""
-        return TrainingSet(
+        return replace(
+            self,
             texts=tuple(self.texts[i] for i in indexes),
             labels=self.labels[np.asarray(indexes, dtype=np.int64)],
-            names=self.names,
             pairs=None if self.pairs is None else tuple(self.pairs[i] for i in indexes),
         )
+
+
+def is_labelled(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """[N]: whether a row of labels says something."""
+    if np.issubdtype(labels.dtype, np.integer):
+        known: npt.NDArray[np.bool_] = labels != UNLABELLED
+        return known
+    rows = labels.reshape(len(labels), -1)
+    said: npt.NDArray[np.bool_] = ~np.isnan(rows).any(axis=1)
+    return said
 
 
 def _digest(*columns: Sequence[str] | None) -> str:
@@ -67,16 +102,19 @@ def _digest(*columns: Sequence[str] | None) -> str:
 
 
 def training_set(
-    rows: Iterable[tuple[str, str | None, str | None]], names: Sequence[str] | None = None
+    rows: Iterable[tuple[str, str | None, Label]],
+    names: Sequence[str] | None = None,
+    problem: Problem = "single_label",
 ) -> TrainingSet:
     """Number the labels of (text, pair, label) rows.
 
     Args:
-        rows: label None marks an unlabelled row, which only distillation can use.
+        rows: label None marks an unlabelled row, which only distillation can use; a tuple of names
+            for "multi_label", of none where none is right; a number in text for "regression".
         names: the labels in order; None: those found, numbers by value and words by alphabet.
 
     Raises:
-        InputError: a label is not among the names, or only some rows have a pair.
+        InputError: a label is not among the names or no number, or only some rows have a pair.
         TrainingError: there are no rows.
     """
     found = list(rows)
@@ -86,22 +124,64 @@ def training_set(
     if any(paired) and not all(paired):
         row = paired.index(not paired[0])
         raise InputError(f"row {row + 1}: some rows have a second text and this one differs")
-    if names is None:
-        names = sorted({label for *_, label in found if label is not None}, key=_label_order)
-    number = {name: index for index, name in enumerate(names)}
-    labels = np.full(len(found), UNLABELLED, dtype=np.int64)
-    for index, (*_, label) in enumerate(found):
-        if label is None:
-            continue
-        if label not in number:
-            raise InputError(f"row {index + 1} has label {label!r}; the labels are {list(names)}")
-        labels[index] = number[label]
+    given = [label for *_, label in found]
+    if problem == "regression":
+        names, labels = SCORE, _numbers(given)
+    else:
+        if names is None:
+            some = {one for label in given for one in _names_in(label)}
+            names = sorted(some, key=_label_order)
+        labels = _numbered(given, names, problem)
     return TrainingSet(
         texts=tuple(text for text, *_ in found),
         labels=labels,
         names=tuple(names),
         pairs=tuple(pair or "" for _, pair, _ in found) if all(paired) else None,
+        problem=problem,
     )
+
+
+def _names_in(label: Label) -> tuple[str, ...]:
+    if label is None:
+        return ()
+    return (label,) if isinstance(label, str) else label
+
+
+def _numbered(given: Sequence[Label], names: Sequence[str], problem: Problem) -> npt.NDArray[Any]:
+    """Names as numbers; for several labels a row of 0 and 1."""
+    number = {name: index for index, name in enumerate(names)}
+    for row, label in enumerate(given, start=1):
+        unknown = [one for one in _names_in(label) if one not in number]
+        if unknown:
+            raise InputError(f"row {row} has label {unknown[0]!r}; the labels are {list(names)}")
+    if problem == "multi_label":
+        table = np.full((len(given), len(names)), np.nan, dtype=np.float32)
+        for row, label in enumerate(given):
+            if label is not None:
+                table[row] = 0.0
+                table[row, [number[one] for one in _names_in(label)]] = 1.0
+        return table
+    column = np.full(len(given), UNLABELLED, dtype=np.int64)
+    for row, label in enumerate(given):
+        if label is not None:
+            (name,) = _names_in(label)
+            column[row] = number[name]
+    return column
+
+
+def _numbers(given: Sequence[Label]) -> npt.NDArray[np.float32]:
+    column = np.full(len(given), np.nan, dtype=np.float32)
+    for row, label in enumerate(given, start=1):
+        if label is None:
+            continue
+        try:
+            value = float(label) if isinstance(label, str) else math.nan
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(f"row {row} has label {label!r}, which is no number")
+        column[row - 1] = value
+    return column
 
 
 def _label_order(name: str) -> tuple[int, float, str]:
@@ -114,7 +194,7 @@ def _label_order(name: str) -> tuple[int, float, str]:
 def split_off(
     rows: TrainingSet, share: float, seed: int, at_most: int | None = None
 ) -> tuple[TrainingSet, TrainingSet]:
-    """Hold out a share of the rows at random, label by label: (kept, held out).
+    """Hold out a share of the rows at random, label by label where there is one: (kept, held out).
 
     Equal texts always land on one side, so that the held-out rows are unseen ones.
     """
@@ -124,7 +204,8 @@ def split_off(
         by_text.setdefault((text, pair), []).append(index)
     groups: dict[int, list[list[int]]] = {}
     for members in by_text.values():
-        groups.setdefault(int(rows.labels[members[0]]), []).append(members)
+        label = int(rows.labels[members[0]]) if rows.problem == "single_label" else 0
+        groups.setdefault(label, []).append(members)
     held: list[int] = []
     kept: list[int] = []
     generator = np.random.default_rng(seed)

@@ -7,9 +7,51 @@ for tokens and 0 for padding; what stands at padding counts for nothing.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch.nn import functional
+
+from limbeck.spec import Problem
+
+SoftLoss = Literal["kl", "mse"]
+
+
+def hard_labels(logits: torch.Tensor, labels: torch.Tensor, problem: Problem) -> torch.Tensor:
+    """The loss on labels, mean over all rows; a row without a label counts as a zero.
+
+    Cross entropy for one label of several, the mean over labels of binary cross entropies for
+    labels that do not exclude one another, squared difference for numbers.
+
+    Args:
+        logits: [b, L] f32. labels: as `limbeck.forge.examples.TrainingSet` has them.
+    """
+    if problem == "single_label":
+        return functional.cross_entropy(logits, labels, reduction="sum") / len(labels)
+    known = ~torch.isnan(labels)
+    targets = torch.nan_to_num(labels)
+    if problem == "multi_label":
+        each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return (each * known).mean(-1).mean()
+    return ((logits[:, 0] - targets).square() * known).mean()
+
+
+def soft_answers(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    problem: Problem,
+    kind: SoftLoss,
+    temperature: float,
+) -> torch.Tensor:
+    """The loss on a teacher's answers [b, L]: by divergence, or by squared differences.
+
+    A number is no distribution, so regression always takes squared differences.
+    """
+    if kind == "mse" or problem == "regression":
+        return logits_mse(student, teacher)
+    if problem == "multi_label":
+        return soft_labels(student, teacher, temperature)
+    return soft_targets(student, teacher, temperature)
 
 
 def soft_targets(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:

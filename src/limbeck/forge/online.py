@@ -71,10 +71,10 @@ class _Words:
             table.requires_grad_(wanted)
 
 
-def peer_loss(labels: npt.NDArray[np.int64], students: int, config: DistilConfig) -> training.Loss:
+def peer_loss(rows: TrainingSet, students: int, config: DistilConfig) -> training.Loss:
     """Each student: soft_weight * soft targets of the mean + (1 - soft_weight) * hard labels; the
     sum over the students, for each has gradients of its own."""
-    targets = torch.from_numpy(labels)
+    targets = torch.from_numpy(rows.labels)
 
     def loss(
         logits: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
@@ -83,11 +83,10 @@ def peer_loss(labels: npt.NDArray[np.int64], students: int, config: DistilConfig
         together = answers.mean(dim=1).detach()
         total = logits.new_zeros(())
         for own in answers.unbind(dim=1):
-            hard = torch.nn.functional.cross_entropy(own, targets[torch.from_numpy(indexes)])
-            if config.soft_loss == "kl":
-                soft = losses.soft_targets(own, together, config.temperature)
-            else:
-                soft = losses.logits_mse(own, together)
+            hard = losses.hard_labels(own, targets[torch.from_numpy(indexes)], rows.problem)
+            soft = losses.soft_answers(
+                own, together, rows.problem, config.soft_loss, config.temperature
+            )
             total = total + config.soft_weight * soft + (1 - config.soft_weight) * hard
         return total
 
@@ -120,13 +119,15 @@ def online(
     check_labels(rows)
     if rows.names != first.labels:
         raise InputError(f"labels {list(rows.names)} are not the students' {list(first.labels)}")
+    if any(one.problem != rows.problem for one in students):
+        raise InputError(f"the rows are for {rows.problem}, and a student is not")
     if config.inside.wanted:
         raise TrainingError("online, there is no teacher whose inside could be learned from")
     tokenised = training.tokenise(first.tokenizer, rows, min(one.max_tokens for one in students))
     report = training.run(
         _Peers([one.model for one in students]),
         tokenised,
-        peer_loss(rows.labels, len(students), config),
+        peer_loss(rows, len(students), config),
         config.training,
         "students learn together",
     )

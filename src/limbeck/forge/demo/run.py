@@ -305,10 +305,10 @@ def _both(first: TrainingSet, second: TrainingSet) -> TrainingSet:
     seen = set(first.texts)
     fresh = [index for index, text in enumerate(second.texts) if text not in seen]
     more = second.take(fresh)
-    return TrainingSet(
+    return replace(
+        first,
         texts=first.texts + more.texts,
         labels=np.concatenate([first.labels, more.labels]),
-        names=first.names,
     )
 
 
