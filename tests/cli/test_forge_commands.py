@@ -121,6 +121,13 @@ def test_numbers_and_several_labels(
     asked = ["train", "-d", str(bad), "-m", str(encoder), "-o", str(tmp_path / "x")]
     assert run([*asked, "--problem", "multi_label"]) == 2
     assert "bad.jsonl:2: 'label' must be a list of labels" in capsys.readouterr().err
+    bad.write_text(bad.read_text() + '{"text": "c", "label": []}\n' * 30)
+    lenient = ["--problem", "multi_label", "--lenient", "--balance", "--epochs", "1"]
+    assert run([*asked, *lenient]) == 0
+    assert "bad.jsonl:2: 'label' must be a list of labels" in capsys.readouterr().err
+    bad.write_text('{"text": "a", "label": 1}\n{"text": "b", "label": "much"}\n')
+    assert run([*asked, "--problem", "regression"]) == 2
+    assert "bad.jsonl:2: 'label' is 'much', not a number" in capsys.readouterr().err
     assert run([*asked, "--problem", "ranking"]) == 2
     assert "problem 'ranking' is not one of" in capsys.readouterr().err
 

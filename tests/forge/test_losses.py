@@ -161,3 +161,19 @@ def test_soft_answers_by_problem(dice):
         ("single_label", "mse", losses.logits_mse(student, teacher)),
     ):
         assert losses.soft_answers(student, teacher, problem, kind, 3.0) == expected
+
+
+def test_weights_of_classes(dice):
+    logits, labels = dice.normal(0, 2, (4, 2)), np.array([1, -100, 0, 1])
+    weights = np.array([3.0, 0.5])
+    p = softmax(logits)
+    expected = -(0.5 * np.log(p[0, 1]) + 3 * np.log(p[2, 0]) + 0.5 * np.log(p[3, 1])) / 4
+    found = losses.hard_labels(
+        tensor(logits), torch.from_numpy(labels), "single_label", tensor(weights)
+    )
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+    table = np.array([[1.0, 0], [0, 1], [1, 1], [0, 0]])
+    q = 1 / (1 + np.exp(-logits))
+    each = -(weights * table * np.log(q) + (1 - table) * np.log(1 - q))
+    found = losses.hard_labels(tensor(logits), tensor(table), "multi_label", tensor(weights))
+    assert float(found) == pytest.approx(each.mean(), rel=1e-5)

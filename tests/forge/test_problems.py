@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from limbeck.forge import checkpoint, distil, export, logits, students, teacher
-from limbeck.forge.examples import split_off, training_set
+from limbeck.forge.examples import class_weights, split_off, training_set
 from limbeck.forge.training import TrainingConfig
 
 pytestmark = pytest.mark.torch
@@ -93,3 +93,40 @@ def test_rows_of_other_problems() -> None:
         rows = training_set([("a", None, label), ("b", None, label)], problem=problem)
         with pytest.raises(TrainingError, match=message):
             teacher.check_labels(rows)
+
+
+def test_balanced_classes_weigh_the_same() -> None:
+    rows = training_set(
+        [("a", None, "x"), *[("b", None, "y")] * 4, ("c", None, None)], ("x", "y", "z")
+    )
+    weights = class_weights(rows)
+    assert weights is not None
+    np.testing.assert_allclose(weights, [5 / 3, 5 / 12, 1])
+    assert weights[0] * 1 == pytest.approx(weights[1] * 4)
+    several = training_set(
+        [("a", None, ("x", "y")), ("b", None, ("y",)), ("c", None, ()), ("d", None, ("y",))],
+        problem="multi_label",
+    )
+    np.testing.assert_allclose(class_weights(several), [3, 1 / 3])
+    assert class_weights(training_set([("a", None, "1")], problem="regression")) is None
+
+
+def test_balancing_gives_the_rare_class_its_due(zoo: Callable[..., Path]) -> None:
+    """Where texts tell nothing, a class is as likely as it is frequent, unless all weigh alike."""
+    draw = np.random.default_rng(3)
+    words = ["warm", "old", "room", "house", "view"]
+    rows = training_set(
+        [(" ".join(draw.choice(words, 4)), None, "ab"[int(n % 6 == 0)]) for n in range(240)]
+    )
+
+    def rare(balance: bool) -> float:
+        config = TrainingConfig(
+            epochs=2, batch_size=16, learning_rate=3e-4, precision="fp32", max_tokens=16,
+            balance_classes=balance,
+        )  # fmt: skip
+        made, _ = teacher.finetune(zoo("bert", "feature-extraction"), rows, config)
+        margin = logits.of(made, rows) @ [-1.0, 1.0]
+        return float((1 / (1 + np.exp(-margin))).mean())
+
+    assert rare(False) == pytest.approx(1 / 6, abs=0.08)
+    assert rare(True) == pytest.approx(1 / 2, abs=0.12)

@@ -62,6 +62,12 @@ def command(
     epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 3.0,
     batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 1e-4,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Rare classes count for more: all weigh the same.")
+    ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Name bad rows and leave them out, and go on.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed for batches and dropout.")] = 0,
     precision: Annotated[
         str, typer.Option(help="auto, fp32 or bf16; auto takes bf16 where a probe finds it faster.")
@@ -90,9 +96,13 @@ def command(
     wise = teachers[0]
     columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
     problem = wise.problem
-    rows, held_out = files.read_labelled(data, validation, columns, seed, wise.labels, problem)
+    rows, held_out = files.read_labelled(
+        data, validation, columns, seed, wise.labels, problem, lenient=lenient
+    )
     if transfer is not None:
-        rows = files.append(rows, files.read_unlabelled(transfer, columns, wise.labels, problem))
+        rows = files.append(
+            rows, files.read_unlabelled(transfer, columns, wise.labels, problem, lenient)
+        )
     wanted = files.ask(teachers, rows, held_out, cache, how, temperature)
     config = distil.DistilConfig(
         temperature=temperature,
@@ -109,6 +119,7 @@ def command(
             learning_rate=learning_rate,
             max_tokens=wise.max_tokens,
             seed=seed,
+            balance_classes=balance,
             precision=files.check_precision(precision),
         ),
     )

@@ -37,6 +37,12 @@ def command(
     max_tokens: Annotated[
         int, typer.Option(help="Longer texts are cut, in training and in what is made of it.")
     ] = 128,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Rare classes count for more: all weigh the same.")
+    ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Name bad rows and leave them out, and go on.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed for batches, dropout and the new head.")] = 0,
     precision: Annotated[
         str, typer.Option(help="auto, fp32 or bf16; auto takes bf16 where a probe finds it faster.")
@@ -59,7 +65,12 @@ def command(
     files.check_out(out)
     columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
     rows, held_out = files.read_labelled(
-        data, validation, columns, seed, problem=files.check_problem(problem)
+        data,
+        validation,
+        columns,
+        seed,
+        problem=files.check_problem(problem),
+        lenient=lenient,
     )
     config = TrainingConfig(
         epochs=epochs,
@@ -67,6 +78,7 @@ def command(
         learning_rate=learning_rate,
         max_tokens=max_tokens,
         seed=seed,
+        balance_classes=balance,
         precision=files.check_precision(precision),
         max_seconds=None if minutes is None else 60 * minutes,
     )

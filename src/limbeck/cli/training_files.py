@@ -12,8 +12,9 @@ import numpy.typing as npt
 import typer
 
 from limbeck import data
+from limbeck.cli.messages import say
 from limbeck.errors import InputError
-from limbeck.evaluation.examples import several_labels
+from limbeck.evaluation.examples import number, several_labels
 from limbeck.forge import ensemble, logits
 from limbeck.forge.checkpoint import Checkpoint
 from limbeck.forge.ensemble import Combination
@@ -147,19 +148,21 @@ def read_labelled(
     seed: int,
     names: Sequence[str] | None = None,
     problem: Problem = "single_label",
+    *,
+    lenient: bool = False,
 ) -> tuple[TrainingSet, TrainingSet]:
-    """Rows to train on and rows to measure on."""
-    rows = _read(path, columns, columns.label, names, problem)
+    """Rows to train on and rows to measure on; `lenient` names bad ones and leaves them out."""
+    rows = _read(path, columns, columns.label, names, problem, lenient)
     if validation is None:
         return split_off(rows, 0.1, seed, at_most=2000)
-    return rows, _read(validation, columns, columns.label, rows.names, problem)
+    return rows, _read(validation, columns, columns.label, rows.names, problem, lenient)
 
 
 def read_unlabelled(
-    path: Path, columns: Columns, names: Sequence[str], problem: Problem
+    path: Path, columns: Columns, names: Sequence[str], problem: Problem, lenient: bool
 ) -> TrainingSet:
     """Rows whose labels, if any, are not looked at."""
-    return _read(path, columns, None, names, problem)
+    return _read(path, columns, None, names, problem, lenient)
 
 
 def _read(
@@ -168,7 +171,9 @@ def _read(
     label_column: str | None,
     names: Sequence[str] | None,
     problem: Problem,
+    lenient: bool,
 ) -> TrainingSet:
+    told = data.BadRows(str(path), _tell if lenient else None)
     several = problem == "multi_label" and label_column is not None
     rows = data.read_rows(
         path,
@@ -176,23 +181,34 @@ def _read(
         pair_column=columns.pair,
         label_column=None if several else label_column,
         keep=(label_column,) if several and label_column is not None else (),
+        report=_tell if lenient else None,
     )
     found: list[tuple[str, str | None, Label]] = []
     for row in rows:
         label: Label = row.label
-        if several and label_column is not None:
-            value = row.extra[label_column]
-            try:
+        try:
+            if several and label_column is not None:
+                value = row.extra[label_column]
                 label = None if value is None else several_labels(value, label_column)
-            except InputError as error:
-                raise InputError(f"{path}:{row.line}: {error}") from None
+            elif problem == "regression" and row.label is not None:
+                number(row.label, str(label_column))
+            elif names is not None and row.label is not None and row.label not in names:
+                raise InputError(f"label {row.label!r} is not one of {list(names)}")
+        except InputError as error:
+            told.add(row.line, str(error))
+            continue
         found.append((row.text, row.pair, label))
+    told.close()
     if label_column is not None and found and all(label is None for *_, label in found):
         raise InputError(
             f"{path}: no row has a {label_column!r}; name the column with the labels by "
             "--label-column"
         )
     return training_set(found, names, problem)
+
+
+def _tell(message: str) -> None:
+    say(f"limbeck: {message}")
 
 
 def append(first: TrainingSet, second: TrainingSet) -> TrainingSet:

@@ -146,7 +146,7 @@ def _target(row: data.Row, problem: Problem, column: str) -> Any:
         return several_labels(row.extra[column], column)
     if row.label is None:
         raise InputError(f"no {column!r}; rows to evaluate on need one")
-    return row.label if problem == "single_label" else _number(row.label, column)
+    return row.label if problem == "single_label" else number(row.label, column)
 
 
 def several_labels(value: Any, column: str) -> tuple[str, ...]:
@@ -166,7 +166,12 @@ def several_labels(value: Any, column: str) -> tuple[str, ...]:
     )
 
 
-def _number(label: str, column: str) -> float:
+def number(label: str, column: str) -> float:
+    """The number that a label says.
+
+    Raises:
+        InputError: it says none, or one that is not finite.
+    """
     try:
         value = float(label)
     except ValueError:

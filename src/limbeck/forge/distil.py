@@ -58,6 +58,7 @@ def distillation_loss(
         logits: the teacher's, [N, L], for these rows.
     """
     soft_targets, hard_targets = torch.from_numpy(logits), torch.from_numpy(rows.labels)
+    weights = training.label_weights(rows, config.training)
 
     def loss(
         student: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
@@ -66,7 +67,7 @@ def distillation_loss(
         soft = losses.soft_answers(
             student, soft_targets[places], rows.problem, config.soft_loss, config.temperature
         )
-        hard = losses.hard_labels(student, hard_targets[places], rows.problem)
+        hard = losses.hard_labels(student, hard_targets[places], rows.problem, weights)
         return config.soft_weight * soft + (1 - config.soft_weight) * hard
 
     return loss

@@ -85,9 +85,10 @@ def is_labelled(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     if np.issubdtype(labels.dtype, np.integer):
         known: npt.NDArray[np.bool_] = labels != UNLABELLED
         return known
-    rows = labels.reshape(len(labels), -1)
-    said: npt.NDArray[np.bool_] = ~np.isnan(rows).any(axis=1)
-    return said
+    nothing: npt.NDArray[np.bool_] = np.isnan(labels)
+    if labels.ndim == 2:
+        nothing = np.any(nothing, axis=1)
+    return ~nothing
 
 
 def _digest(*columns: Sequence[str] | None) -> str:
@@ -99,6 +100,24 @@ def _digest(*columns: Sequence[str] | None) -> str:
             hasher.update(len(data).to_bytes(8, "little"))
             hasher.update(data)
     return hasher.hexdigest()
+
+
+def class_weights(rows: TrainingSet) -> npt.NDArray[np.float32] | None:
+    """[L] weights with which all classes weigh the same: N / (L * rows of the class), or, where
+    labels do not exclude one another, rows without the label / rows with it. None for numbers.
+
+    A class that does not occur has weight 1.
+    """
+    if rows.problem == "regression":
+        return None
+    labels = rows.labels[rows.labelled]
+    if rows.problem == "multi_label":
+        found = labels.sum(axis=0)
+        weights = (len(labels) - found) / np.maximum(found, 1)
+    else:
+        found = np.bincount(labels, minlength=len(rows.names))
+        weights = len(labels) / (len(rows.names) * np.maximum(found, 1))
+    return np.where(found > 0, weights, 1.0).astype(np.float32)
 
 
 def training_set(

@@ -17,21 +17,30 @@ from limbeck.spec import Problem
 SoftLoss = Literal["kl", "mse"]
 
 
-def hard_labels(logits: torch.Tensor, labels: torch.Tensor, problem: Problem) -> torch.Tensor:
+def hard_labels(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    problem: Problem,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
     """The loss on labels, mean over all rows; a row without a label counts as a zero.
 
     Cross entropy for one label of several, the mean over labels of binary cross entropies for
     labels that do not exclude one another, squared difference for numbers.
 
     Args:
-        logits: [b, L] f32. labels: as `limbeck.forge.examples.TrainingSet` has them.
+        logits: [b, L] f32. labels: as `limbeck.forge.examples.TrainingSet` has them. weights: [L]:
+            of a row by its class; of a label where it is right ("multi_label").
     """
     if problem == "single_label":
-        return functional.cross_entropy(logits, labels, reduction="sum") / len(labels)
+        each = functional.cross_entropy(logits, labels, weight=weights, reduction="none")
+        return each.mean()
     known = ~torch.isnan(labels)
     targets = torch.nan_to_num(labels)
     if problem == "multi_label":
-        each = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        each = functional.binary_cross_entropy_with_logits(
+            logits, targets, reduction="none", pos_weight=weights
+        )
         return (each * known).mean(-1).mean()
     return ((logits[:, 0] - targets).square() * known).mean()
 

@@ -75,6 +75,7 @@ def peer_loss(rows: TrainingSet, students: int, config: DistilConfig) -> trainin
     """Each student: soft_weight * soft targets of the mean + (1 - soft_weight) * hard labels; the
     sum over the students, for each has gradients of its own."""
     targets = torch.from_numpy(rows.labels)
+    weights = training.label_weights(rows, config.training)
 
     def loss(
         logits: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
@@ -83,7 +84,8 @@ def peer_loss(rows: TrainingSet, students: int, config: DistilConfig) -> trainin
         together = answers.mean(dim=1).detach()
         total = logits.new_zeros(())
         for own in answers.unbind(dim=1):
-            hard = losses.hard_labels(own, targets[torch.from_numpy(indexes)], rows.problem)
+            right = targets[torch.from_numpy(indexes)]
+            hard = losses.hard_labels(own, right, rows.problem, weights)
             soft = losses.soft_answers(
                 own, together, rows.problem, config.soft_loss, config.temperature
             )

@@ -64,14 +64,15 @@ def prepare(
     )
 
 
-def hard_label_loss(rows: TrainingSet) -> training.Loss:
+def hard_label_loss(rows: TrainingSet, config: TrainingConfig) -> training.Loss:
     """The loss on the labels of the batch's rows."""
     targets = torch.from_numpy(rows.labels)
+    weights = training.label_weights(rows, config)
 
     def loss(
         logits: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
     ) -> torch.Tensor:
-        return losses.hard_labels(logits, targets[torch.from_numpy(indexes)], rows.problem)
+        return losses.hard_labels(logits, targets[torch.from_numpy(indexes)], rows.problem, weights)
 
     return loss
 
@@ -98,7 +99,7 @@ def finetune(
     if start.problem != rows.problem:
         raise TrainingError(f"the rows are for {rows.problem}, and the model for {start.problem}")
     tokenised = training.tokenise(start.tokenizer, rows, start.max_tokens)
-    loss = hard_label_loss(rows)
+    loss = hard_label_loss(rows, config)
     report = training.run(start.model, tokenised, loss, config, "training the teacher")
     start.model.eval()
     lineage: dict[str, Any] = {

@@ -19,7 +19,7 @@ import torch
 
 from limbeck.errors import TrainingError
 from limbeck.forge import progress
-from limbeck.forge.examples import TrainingSet
+from limbeck.forge.examples import TrainingSet, class_weights
 from limbeck.text import Tokenizer
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -39,7 +39,8 @@ class TrainingConfig:
     configuration says. freeze_embeddings leaves the word table as it is: half of a small encoder's
     parameters need no optimiser then, and words that the training texts lack keep their
     neighbours. average_decay: the run ends with a moving average of its weights instead of the last
-    ones; 0.995 looks back over some 200 steps.
+    ones; 0.995 looks back over some 200 steps. balance_classes: in the loss on labels, rare classes
+    count for more, so that all classes weigh the same together.
     """
 
     epochs: float = 3.0
@@ -55,6 +56,7 @@ class TrainingConfig:
     dropout: float | None = None
     freeze_embeddings: bool = False
     average_decay: float | None = None
+    balance_classes: bool = False
 
     def __post_init__(self) -> None:
         positive = ("epochs", "batch_size", "learning_rate", "max_gradient_norm", "max_tokens")
@@ -271,6 +273,12 @@ def parameter_groups(
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
+
+
+def label_weights(rows: TrainingSet, config: TrainingConfig) -> torch.Tensor | None:
+    """What `losses.hard_labels` weighs labels with, [L]; None: all alike."""
+    weights = class_weights(rows) if config.balance_classes else None
+    return None if weights is None else torch.from_numpy(weights)
 
 
 class WeightAverage:
