@@ -157,6 +157,14 @@ def test_several_teachers_and_their_inside(
     assert len(list((tmp_path / "logits").iterdir())) == 2, "each teacher is asked once"
     plain = ["distil", "-t", str(first), "-d", str(rows), "-o", str(tmp_path / "x"), *cache]
     capsys.readouterr()
+    for take, message in (("0,x", "such as 0,2,5"), ("0,9", "layers 0 to 3, each once")):
+        assert run([*plain, "--take", take]) == 2
+        assert message in capsys.readouterr().err
+    assert run([*plain, "--take", "0,3", "--layers", "3"]) == 2
+    assert "names 2 layers, and --layers says 3" in capsys.readouterr().err
+    assert run([*plain, *options, "--take", "3,0"]) == 0
+    assert json.loads((tmp_path / "x" / "lineage.json").read_text())["layers"] == [3, 0]
+    capsys.readouterr()
     assert run([*plain, "--combine", "median"]) == 2
     assert "mean, weighted, confidence, not 'median'" in capsys.readouterr().err
     assert run([*plain, "--soft-loss", "l1"]) == 2

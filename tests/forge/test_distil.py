@@ -157,6 +157,19 @@ def test_a_student_starts_from_its_teachers_layers(
     assert torch.equal(after[name], before), "student and teacher share memory"
 
 
+def test_a_student_takes_the_layers_that_are_named(zoo: Callable[..., Path]) -> None:
+    wise = fresh_teacher(zoo)
+    young = students.from_layers(wise, (5, 0))
+    large, small = wise.model.state_dict(), young.model.state_dict()
+    name = "bert.encoder.layer.{}.output.dense.weight"
+    assert torch.equal(small[name.format(0)], large[name.format(5)])
+    assert torch.equal(small[name.format(1)], large[name.format(0)])
+    assert young.lineage["layers"] == [5, 0]
+    for taken in ((), (0, 0), (6,), (-1, 2)):
+        with pytest.raises(InputError, match="layers 0 to 5, each once"):
+            students.from_layers(wise, taken)
+
+
 def test_a_full_depth_student_is_its_teacher(zoo: Callable[..., Path]) -> None:
     wise = fresh_teacher(zoo)
     young = students.every_other_layer(wise, 6)

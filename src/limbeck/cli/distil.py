@@ -25,6 +25,10 @@ def command(
     layers: Annotated[
         int | None, typer.Option("--layers", "-l", help="Layers to keep; default: half of them.")
     ] = None,
+    take: Annotated[
+        str | None,
+        typer.Option(help="Which of the teacher's layers to keep, from 0, such as 0,2,5."),
+    ] = None,
     transfer: Annotated[
         Path | None,
         typer.Option(help="More texts, labels not needed, on which the teacher is asked."),
@@ -92,6 +96,7 @@ def command(
 
     files.check_out(out)
     how = files.check_combination(combine)
+    taken = None if take is None else files.layer_numbers(take, layers)
     teachers = [checkpoint.load(name) for name in teacher]
     wise = teachers[0]
     columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
@@ -123,7 +128,10 @@ def command(
             precision=files.check_precision(precision),
         ),
     )
-    student = students.every_other_layer(wise, layers, beside=teachers[1:])
+    if taken is None:
+        student = students.every_other_layer(wise, layers, beside=teachers[1:])
+    else:
+        student = students.from_layers(wise, taken, beside=teachers[1:])
     made, report = distil.offline(student, rows, wanted, config, teacher=wise)
     made.save(out)
     files.show_training(made, report, held_out, out, teacher=wise)

@@ -82,6 +82,21 @@ def check_combination(name: str) -> Combination:
     raise InputError(f"teachers are combined by {', '.join(get_args(Combination))}, not {name!r}")
 
 
+def layer_numbers(text: str, count: int | None) -> list[int]:
+    """The layers that --take names.
+
+    Raises:
+        InputError: they are no numbers, or not as many as --layers says.
+    """
+    try:
+        taken = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(f"--take is a list of layers such as 0,2,5, found {text!r}") from None
+    if count is not None and count != len(taken):
+        raise InputError(f"--take names {len(taken)} layers, and --layers says {count}")
+    return taken
+
+
 def ask(
     teachers: Sequence[Checkpoint],
     rows: TrainingSet,

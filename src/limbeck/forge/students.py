@@ -41,6 +41,27 @@ def every_other_layer(
     """
     depth = int(teacher.model.config.num_hidden_layers)
     taken = spread_layers(depth, max(1, depth // 2) if layers is None else layers)
+    return from_layers(teacher, taken, beside=beside)
+
+
+def from_layers(
+    teacher: Checkpoint, taken: Sequence[int], *, beside: Sequence[Checkpoint] = ()
+) -> Student:
+    """A student with the teacher's width, embeddings and head and these of its layers.
+
+    Args:
+        taken: numbers of the teacher's layers from 0, in the order in which the student has them.
+        beside: further teachers that it will learn from; they are noted in its lineage.
+
+    Raises:
+        InputError: no layers, one that the teacher does not have, or one twice.
+    """
+    depth = int(teacher.model.config.num_hidden_layers)
+    if not taken or len(set(taken)) < len(taken) or not set(taken) <= set(range(depth)):
+        raise InputError(
+            f"a student takes some of its teacher's layers 0 to {depth - 1}, each once; found "
+            f"{', '.join(map(str, taken)) or 'none'}"
+        )
     config = copy.deepcopy(teacher.model.config)
     config.num_hidden_layers = len(taken)
     if getattr(config, "layer_types", None) is not None:
