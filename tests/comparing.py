@@ -57,5 +57,8 @@ def transformers_answers(model: Any, rows: Ids, type_ids: Ids | None = None) -> 
             if "logits" in answer:
                 logits = answer.logits.numpy()
                 found.setdefault("logits", []).append(logits[0] if logits.ndim == 3 else logits)
+            if "start_logits" in answer:  # of questions: two numbers a token
+                spans = torch.stack([answer.start_logits[0], answer.end_logits[0]], dim=-1)
+                found.setdefault("logits", []).append(spans.numpy())
     torch.set_num_threads(threads)
     return {output: np.concatenate(parts) for output, parts in found.items()}
