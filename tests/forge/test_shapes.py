@@ -68,7 +68,8 @@ def test_shapes_are_timed_and_held_against_limits():
     load = shapes.Load(tokens=16, threads=1)
     one, other = shapes.measure(small, load, rounds=2, each=lambda: seen.append(1))
     assert len(seen) == 2
-    assert 0 < one.p50_ms < other.p50_ms
+    assert min(one.p50_ms, other.p50_ms) > 0
+    assert one.p50_ms <= one.p95_ms
     assert one.fits(None, None)
     assert one.fits(1e6, 1e6)
     assert not one.fits(0.0, None)
