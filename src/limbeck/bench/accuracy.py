@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ from limbeck import artifact, data, engine, measure, runtimes
 from limbeck.errors import InputError, LimbeckError
 from limbeck.pipeline import pipeline
 from limbeck.spec import QuantSpec
+from limbeck.tasks import metrics
 
 RESULTS = Path("benchmarks/results/accuracy.jsonl")
 FLOAT = "fp32"
@@ -39,16 +41,10 @@ def spearman(found: F64, wanted: F64) -> float:
         InputError: fewer than two values, or all alike.
     """
 
-    def ranks(values: F64) -> F64:
-        _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-        ends = np.cumsum(counts)
-        means: F64 = (ends - (counts - 1) / 2.0)[places]
-        return means
-
-    first, second = ranks(found), ranks(wanted)
-    if len(found) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+    value = metrics.spearman(found, wanted)
+    if math.isnan(value):
         raise InputError("a rank correlation needs at least two different values")
-    return float(np.corrcoef(first, second)[0, 1])
+    return value
 
 
 def classification(model: runtimes.Model, rows: Sequence[data.Row]) -> F64:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,10 @@ from limbeck import evaluation
 from limbeck.cli.messages import say
 from limbeck.errors import GateError, InputError
 from limbeck.evaluation import Comparison, Examples, Limits, Scored
+from limbeck.forge import progress
 from limbeck.runtimes import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from limbeck.evaluation.scorers import Advance
     from limbeck.runtimes import Model
 
 
@@ -134,26 +131,8 @@ def _limits(request: Request) -> Limits | None:
 
 def _score(request: Request, model: Model, examples: Examples, description: str) -> Scored:
     options: dict[str, Any] = {"window": True} if request.window else {}
-    with _bar(description, len(examples)) as advance:
-        return evaluation.score(model, examples, advance=advance, **options)
-
-
-def _bar(description: str, total: int) -> AbstractContextManager[Advance | None]:
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        return nullcontext(None)
-
-    @contextmanager
-    def shown() -> Iterator[Advance]:
-        from rich.progress import Progress
-
-        with Progress(console=console, transient=True) as progress:
-            task = progress.add_task(description, total=total)
-            yield lambda count: progress.update(task, advance=count)
-
-    return shown()
+    with progress.bar(description, len(examples)) as shown:
+        return evaluation.score(model, examples, advance=shown.advance, **options)
 
 
 def _interval(interval: evaluation.Interval) -> dict[str, float]:

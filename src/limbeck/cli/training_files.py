@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -46,16 +46,20 @@ def check_out(out: Path) -> None:
         raise InputError(f"{out} is there and is no model directory; name another with --out")
 
 
+def _check_known(name: str, words: object, problem: str) -> None:
+    """Refuse an option's value that is none of a Literal's words."""
+    if name not in get_args(words):
+        raise InputError(problem)
+
+
 def check_precision(name: str) -> Precision:
     """The option's value as the forge knows it.
 
     Raises:
         InputError: it is none of the three.
     """
-    for known in get_args(Precision):
-        if name == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(f"precision {name!r} is not auto, fp32 or bf16")
+    _check_known(name, Precision, f"precision {name!r} is not auto, fp32 or bf16")
+    return cast(Precision, name)
 
 
 def check_soft_loss(name: str) -> SoftLoss:
@@ -64,10 +68,8 @@ def check_soft_loss(name: str) -> SoftLoss:
     Raises:
         InputError: it is neither.
     """
-    for known in get_args(SoftLoss):
-        if name == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(f"soft loss {name!r} is not {' or '.join(get_args(SoftLoss))}")
+    _check_known(name, SoftLoss, f"soft loss {name!r} is not {' or '.join(get_args(SoftLoss))}")
+    return cast(SoftLoss, name)
 
 
 def check_combination(name: str) -> Combination:
@@ -76,10 +78,9 @@ def check_combination(name: str) -> Combination:
     Raises:
         InputError: it is none of the three.
     """
-    for known in get_args(Combination):
-        if name == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(f"teachers are combined by {', '.join(get_args(Combination))}, not {name!r}")
+    known = ", ".join(get_args(Combination))
+    _check_known(name, Combination, f"teachers are combined by {known}, not {name!r}")
+    return cast(Combination, name)
 
 
 def layer_numbers(text: str, count: int | None) -> list[int]:
@@ -150,10 +151,9 @@ def check_problem(name: str) -> Problem:
     Raises:
         InputError: it is none of the three.
     """
-    for known in get_args(Problem):
-        if name == known:
-            return known  # type: ignore[no-any-return]
-    raise InputError(f"problem {name!r} is not one of {', '.join(get_args(Problem))}")
+    known = ", ".join(get_args(Problem))
+    _check_known(name, Problem, f"problem {name!r} is not one of {known}")
+    return cast(Problem, name)
 
 
 def read_labelled(

@@ -22,7 +22,7 @@ _CHUNK_ROWS = 256
 # SQuAD's habit; transformers' pipeline gives 15 where it is not asked for more.
 _MAX_ANSWER_TOKENS = 30
 
-Advance = Callable[[int], None]
+Advance = Callable[[int], object]
 _Places = npt.NDArray[np.intp]
 
 
@@ -229,20 +229,19 @@ def _tags(model: Model, examples: Examples, advance: Advance, options: dict[str,
                 tags.append(first or "O")
                 begin += len(word) + 1
             said.append(tags)
-    hits = [
+    counted = [
         (
-            len(set(span_metrics.entities(ours)) & set(span_metrics.entities(theirs))),
-            len(span_metrics.entities(ours)) + len(span_metrics.entities(theirs)),
+            *span_metrics.entity_counts(ours, theirs),
             sum(one == other for one, other in zip(ours, theirs, strict=True)),
             len(theirs),
         )
         for ours, theirs in zip(said, examples.targets, strict=True)
     ]
-    counts = np.array(hits, dtype=np.float64)
+    counts = np.array(counted, dtype=np.float64)
 
     def f1(at: _Places) -> float:
-        common, both, *_ = counts[at].sum(axis=0)
-        return float(2 * common / both) if both else 0.0
+        hits, claimed, actual, *_ = counts[at].sum(axis=0)
+        return float(2 * hits / (claimed + actual)) if claimed + actual else 0.0
 
     def accuracy(at: _Places) -> float:
         *_, equal, words = counts[at].sum(axis=0)

@@ -9,10 +9,10 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 import transformers
@@ -21,6 +21,10 @@ import limbeck
 from limbeck import huggingface, text
 from limbeck.errors import ModelError
 from limbeck.spec import Problem
+
+if TYPE_CHECKING:
+    from limbeck.forge.examples import TrainingSet
+    from limbeck.forge.training import TrainingReport
 
 # Files that make a tokenizer, beside tokenizer.json; copied along so that transformers can load it.
 TOKENIZER_FILES = (
@@ -117,6 +121,34 @@ def versions() -> dict[str, str]:
         "transformers": transformers.__version__,
         "python": platform.python_version(),
     }
+
+
+_Made = TypeVar("_Made", bound=Checkpoint)
+
+
+def trained(
+    model: _Made, step: str, rows: TrainingSet, config: Any, report: TrainingReport, **more: object
+) -> _Made:
+    """The value after a training step, ready to answer, with the step in its lineage.
+
+    The digest is cached per value, and the weights have changed: it is a new one.
+
+    Args:
+        config: the step's, a dataclass. more: what else the lineage says about the step.
+    """
+    model.model.eval()
+    lineage: dict[str, Any] = {
+        **model.lineage,
+        "step": step,
+        **more,
+        "data": rows.digest,
+        "rows": len(rows),
+        "config": asdict(config),
+        "steps": report.steps,
+        "precision": report.precision,
+        "versions": versions(),
+    }
+    return replace(model, lineage=lineage)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import torch
 
 from limbeck.errors import InputError, TrainingError
 from limbeck.forge import losses, training
-from limbeck.forge.checkpoint import Checkpoint, Student, versions
+from limbeck.forge.checkpoint import Checkpoint, Student, trained
 from limbeck.forge.examples import TrainingSet
 from limbeck.forge.intermediate import IntermediateConfig, IntermediateLoss
 from limbeck.forge.losses import SoftLoss
@@ -107,18 +107,7 @@ def offline(
         raise TrainingError("with soft_weight 0 every row needs a label")
     tokenised = training.tokenise(student.tokenizer, rows, student.max_tokens)
     report = _train(student, tokenised, distillation_loss(logits, rows, config), config, teacher)
-    student.model.eval()
-    lineage: dict[str, Any] = {
-        **student.lineage,
-        "step": "distil",
-        "data": rows.digest,
-        "rows": len(rows),
-        "config": dataclasses.asdict(config),
-        "steps": report.steps,
-        "precision": report.precision,
-        "versions": versions(),
-    }
-    return dataclasses.replace(student, lineage=lineage), report
+    return trained(student, "distil", rows, config, report), report
 
 
 def _train(

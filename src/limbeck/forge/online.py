@@ -6,7 +6,6 @@ one of them; no teacher is trained beforehand. Gradients do not flow through tha
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ import torch
 
 from limbeck.errors import InputError, TrainingError
 from limbeck.forge import losses, training
-from limbeck.forge.checkpoint import Student, versions
+from limbeck.forge.checkpoint import Student, trained
 from limbeck.forge.distil import DistilConfig
 from limbeck.forge.examples import TrainingSet
 from limbeck.forge.teacher import check_labels
@@ -133,19 +132,8 @@ def online(
         config.training,
         "students learn together",
     )
-    made = []
-    for student in students:
-        student.model.eval()
-        lineage: dict[str, Any] = {
-            **student.lineage,
-            "step": "online",
-            "peers": len(students),
-            "data": rows.digest,
-            "rows": len(rows),
-            "config": dataclasses.asdict(config),
-            "steps": report.steps,
-            "precision": report.precision,
-            "versions": versions(),
-        }
-        made.append(dataclasses.replace(student, lineage=lineage))
+    made = [
+        trained(student, "online", rows, config, report, peers=len(students))
+        for student in students
+    ]
     return made, report

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +10,7 @@ import torch
 
 from limbeck.errors import TrainingError
 from limbeck.forge import losses, training
-from limbeck.forge.checkpoint import Teacher, load_for_training, versions
+from limbeck.forge.checkpoint import Teacher, load_for_training, trained
 from limbeck.forge.examples import TrainingSet
 from limbeck.forge.training import TrainingConfig, TrainingReport
 from limbeck.spec import Problem
@@ -101,16 +99,4 @@ def finetune(
     tokenised = training.tokenise(start.tokenizer, rows, start.max_tokens)
     loss = hard_label_loss(rows, config)
     report = training.run(start.model, tokenised, loss, config, "training the teacher")
-    start.model.eval()
-    lineage: dict[str, Any] = {
-        **start.lineage,
-        "step": "finetune",
-        "data": rows.digest,
-        "rows": len(rows),
-        "config": dataclasses.asdict(config),
-        "steps": report.steps,
-        "precision": report.precision,
-        "versions": versions(),
-    }
-    # the digest is cached per value, and the weights have changed: make a new value
-    return dataclasses.replace(start, lineage=lineage), report
+    return trained(start, "finetune", rows, config, report), report

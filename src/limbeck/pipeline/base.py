@@ -26,6 +26,12 @@ _CHUNK_TEXTS = 512
 _STREAM_TEXTS = 64
 
 
+def check_integer(name: str, value: object, lowest: int) -> None:
+    """Raises InputError where an option is no integer, or a smaller one."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        raise InputError(f"{name} must be an integer from {lowest}, found {value!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """One input: a text, or a pair, with its place among the inputs for error messages."""
@@ -67,8 +73,7 @@ class Options:
             lowest = 0 if name == "stride" else 1
             if value is None and name != "max_batch_tokens":
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-                raise InputError(f"{name} must be an integer from {lowest}, found {value!r}")
+            check_integer(name, value, lowest)
 
     @property
     def cuts(self) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from limbeck.errors import InputError
-from limbeck.pipeline.base import Item, Options, Pipeline
+from limbeck.pipeline.base import Item, Options, Pipeline, check_integer
 from limbeck.spec import Task
 from limbeck.tasks import question_answering
 from limbeck.text import check_text
@@ -46,8 +46,7 @@ class QuestionAnsweringOptions(Options):
             lowest = 0 if name == "doc_stride" else 1
             if value is None and name in ("max_seq_len", "doc_stride"):
                 continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
-                raise InputError(f"{name} must be an integer from {lowest}, found {value!r}")
+            check_integer(name, value, lowest)
 
 
 class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringOptions]):

@@ -103,6 +103,20 @@ def _parts(tag: str) -> tuple[str, str]:
     return "I", tag
 
 
+class EntityCounts(NamedTuple):
+    """Of one sentence, or of several together: right entities, those found, those there are."""
+
+    hits: int
+    found: int
+    there: int
+
+
+def entity_counts(predictions: Sequence[str], labels: Sequence[str]) -> EntityCounts:
+    """Whole entities of one sentence, from its tags and the right ones."""
+    ours, theirs = set(entities(predictions)), set(entities(labels))
+    return EntityCounts(len(ours & theirs), len(ours), len(theirs))
+
+
 def span_f1(
     predictions: Sequence[Sequence[str]], labels: Sequence[Sequence[str]]
 ) -> PrecisionRecallF1:
@@ -119,10 +133,10 @@ def span_f1(
     for number, (said, right) in enumerate(zip(predictions, labels, strict=True)):
         if len(said) != len(right):
             raise InputError(f"sentence {number}: {len(said)} tags but {len(right)} labels")
-        ours, theirs = set(entities(said)), set(entities(right))
-        hits += len(ours & theirs)
-        claimed += len(ours)
-        actual += len(theirs)
+        counts = entity_counts(said, right)
+        hits += counts.hits
+        claimed += counts.found
+        actual += counts.there
     precision = hits / claimed if claimed else 0.0
     recall = hits / actual if actual else 0.0
     return PrecisionRecallF1(

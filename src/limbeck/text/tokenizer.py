@@ -249,16 +249,16 @@ class Tokenizer:
         check_text(context, "the context")
         self._check_room(max_tokens, pair=True)
         columns = Columns(self._raw.encode_batch([(question, context)])[0])
+        if len(columns) <= max_tokens:
+            return [Encoded(columns, None, truncated=False)]
         sequence_ids = columns.sequence_ids
         asked, given = sequence_ids.count(0), sequence_ids.count(1)
         room = max_tokens - self._special[1] - asked
-        if len(columns) > max_tokens and room < 1:
+        if room < 1:
             raise InputError(
                 f"the question has {asked} tokens and leaves no room for its context in "
                 f"{max_tokens}; ask it shorter, or raise max_seq_len"
             )
-        if len(columns) <= max_tokens:
-            return [Encoded(columns, None, truncated=False)]
         begin = sequence_ids.index(1)
         shared = min(_SHARED_TOKENS, max_tokens // 2) if stride is None else stride
         if stride is None and shared >= room:  # a long question: transformers would give up

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from limbeck.data.readers.read import open_text
-from limbeck.data.readers.row import BadRows
+from limbeck.data.readers.row import BadRows, check_file
 from limbeck.errors import InputError
 
 _DOCUMENT = "-DOCSTART-"  # a line that begins a document and is no word
@@ -45,8 +45,7 @@ def read_conll(
         InputError: no such file, it breaks off, or bad sentences and no `report`.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} is {'a directory' if path.is_dir() else 'not there'}")
+    check_file(path)
     bad = BadRows(str(path), report)
     good = 0
     line = 0

@@ -11,7 +11,7 @@ from typing import Literal, TextIO, get_args
 from limbeck.data.readers.delimited import read_csv
 from limbeck.data.readers.json_lines import read_json_lines, read_lines
 from limbeck.data.readers.parquet import read_parquet
-from limbeck.data.readers.row import BadRows, Columns, Raw, Row, rows
+from limbeck.data.readers.row import BadRows, Columns, Raw, Row, check_file, rows
 from limbeck.errors import InputError
 
 Format = Literal["csv", "jsonl", "parquet", "lines"]
@@ -78,8 +78,7 @@ def read_rows(
         MissingExtraError: Parquet without pyarrow.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} is {'a directory' if path.is_dir() else 'not there'}")
+    check_file(path)
     kind = format or format_of(path)
     wanted = Columns(text=text_column, pair=pair_column, label=label_column, keep=tuple(keep))
     bad = BadRows(str(path), report)

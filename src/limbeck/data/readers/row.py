@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from limbeck.errors import InputError
@@ -80,6 +81,12 @@ class Columns:
 def _listed(columns: Sequence[str]) -> str:
     shown = ", ".join(repr(column) for column in columns[:20])
     return shown + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
+
+
+def check_file(path: Path) -> None:
+    """Raises InputError where there is no such file."""
+    if not path.is_file():
+        raise InputError(f"{path} is {'a directory' if path.is_dir() else 'not there'}")
 
 
 class BadRows:

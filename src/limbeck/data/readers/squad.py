@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from limbeck.data.readers.row import BadRows
+from limbeck.data.readers.row import BadRows, check_file
 from limbeck.errors import InputError
 
 
@@ -69,8 +69,7 @@ def read_squad(
 
 
 def _parse(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"{path} is {'a directory' if path.is_dir() else 'not there'}")
+    check_file(path)
     try:
         if path.name.lower().endswith(".gz"):
             data = gzip.decompress(path.read_bytes())

@@ -10,7 +10,7 @@ from limbeck.data.readers.conll import Sentence, read_conll
 from limbeck.data.readers.json_lines import read_json_lines
 from limbeck.data.readers.parquet import read_parquet
 from limbeck.data.readers.read import format_of, open_text
-from limbeck.data.readers.row import BadRows, Columns, Raw
+from limbeck.data.readers.row import BadRows, Columns, Raw, check_file
 from limbeck.errors import InputError
 
 _CONLL_ENDINGS = (".conll", ".conllu", ".txt", ".bio", ".iob", ".iob2")
@@ -37,8 +37,7 @@ def read_tagged(
     path = Path(path)
     if path.name.lower().removesuffix(".gz").endswith(_CONLL_ENDINGS):
         return read_conll(path, report=report)
-    if not path.is_file():
-        raise InputError(f"{path} is {'a directory' if path.is_dir() else 'not there'}")
+    check_file(path)
     return _rows(path, word_column, tag_column, BadRows(str(path), report))
 
 
