@@ -234,9 +234,12 @@ def _from_pretrained(directory: Path, options: Mapping[str, Any]) -> Any:
 
 
 def _dropout_options(directory: Path, dropout: float) -> dict[str, Any]:
+    """Every dropout of the architecture, whether or not its config.json speaks of it."""
     config = json.loads((directory / "config.json").read_text("utf-8"))
-    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
-    return {name: dropout for name in names if name in config}
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
+    if config.get("model_type") == "distilbert":
+        names = ("dropout", "attention_dropout", "seq_classif_dropout")
+    return dict.fromkeys(names, dropout)
 
 
 @contextmanager
