@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import models
 from limbeck.errors import InputError, ModelError, TrainingError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from limbeck.forge import teacher, training  # noqa: E402
+from limbeck.forge import averaging, loop, teacher, training  # noqa: E402
 from limbeck.forge.examples import UNLABELLED, TrainingSet, split_off, training_set  # noqa: E402
 from limbeck.forge.training import TrainingConfig  # noqa: E402
 
@@ -93,7 +94,7 @@ def test_a_loss_that_is_not_finite_names_step_and_rows(encoder: Path) -> None:
         return value * float("nan") if 17 in indexes else value
 
     with pytest.raises(TrainingError, match=r"nan.* at step \d+ of 12 .*\[.*\b17\b.*\]"):
-        training.run(start.model, tokenised, loss, CONFIG, "test")
+        loop.run(start.model, tokenised, loss, CONFIG, "test")
 
 
 def test_a_gradient_that_is_not_finite_stops_too(encoder: Path) -> None:
@@ -105,7 +106,7 @@ def test_a_gradient_that_is_not_finite_stops_too(encoder: Path) -> None:
         return (logits - logits.detach()).abs().sum().sqrt()  # 0, and a slope without end
 
     with pytest.raises(TrainingError, match=r"gradient norm (nan|inf)"):
-        training.run(start.model, tokenised, loss, CONFIG, "test")
+        loop.run(start.model, tokenised, loss, CONFIG, "test")
 
 
 def test_max_seconds_ends_the_schedule_early(encoder: Path) -> None:
@@ -116,6 +117,15 @@ def test_max_seconds_ends_the_schedule_early(encoder: Path) -> None:
     assert report.stopped_by == "seconds"
     assert 0 < report.steps < report.planned_steps
     assert report.seconds < 5
+
+
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+def test_dropout_is_set_everywhere(zoo: Callable[..., Path], architecture: str) -> None:
+    config = TrainingConfig(dropout=0.25)
+    directory = zoo(architecture, "feature-extraction")
+    model = teacher.prepare(directory, ("bad", "good"), config).model
+    found = {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)}
+    assert found == {0.25}
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -132,13 +142,13 @@ def test_frozen_embeddings_stay_as_they_are(encoder: Path, frozen: bool) -> None
 
 
 def test_the_rate_rises_then_falls_to_nothing() -> None:
-    rates = [training.rate_at(share, 0.1) for share in np.linspace(0, 1, 101)]
+    rates = [loop.rate_at(share, 0.1) for share in np.linspace(0, 1, 101)]
     assert rates[0] == 0
     assert rates[10] == pytest.approx(1)
     assert rates[100] == 0
     assert rates[55] == pytest.approx(0.5)
     assert np.argmax(rates) == 10
-    assert training.rate_at(1.2, 0.1) == 0
+    assert loop.rate_at(1.2, 0.1) == 0
 
 
 def test_batches_cover_every_row_once_with_little_padding() -> None:
@@ -274,7 +284,7 @@ def test_the_average_of_weights_written_out(encoder: Path) -> None:
         seen.append(weights(model))
 
     made = teacher.prepare(encoder, ("bad", "good"), CONFIG)
-    average = training.WeightAverage(made.model, 0.9)
+    average = averaging.WeightAverage(made.model, 0.9)
     note(made.model)
     generator = torch.Generator().manual_seed(1)
     for _ in range(22):

@@ -15,11 +15,12 @@ import numpy.typing as npt
 import torch
 
 from limbeck.errors import InputError, TrainingError
-from limbeck.forge import losses, training
+from limbeck.forge import loop, losses, training
 from limbeck.forge.checkpoint import Checkpoint, Student, trained
 from limbeck.forge.examples import TrainingSet
 from limbeck.forge.intermediate import IntermediateConfig, IntermediateLoss
 from limbeck.forge.losses import SoftLoss
+from limbeck.forge.saves import Saves
 from limbeck.forge.training import TrainingConfig, TrainingReport
 
 
@@ -80,6 +81,7 @@ def offline(
     config: DistilConfig = DistilConfig(),
     *,
     teacher: Checkpoint | None = None,
+    saves: Saves | None = None,
 ) -> tuple[Student, TrainingReport]:
     """Train the student, in place, on a fixed teacher's logits for these rows.
 
@@ -88,6 +90,7 @@ def offline(
         logits: the teacher's, [N, L], as `limbeck.forge.logits.of` gives them.
         teacher: whose inside the student learns from, where the configuration asks for that; it
             runs along on every batch.
+        saves: where an interrupted training keeps its state, and goes on from.
 
     Raises:
         InputError: logits and rows, labels and logits, or the vocabularies of teacher and student
@@ -106,7 +109,9 @@ def offline(
     if config.soft_weight == 0 and not rows.labelled.all():
         raise TrainingError("with soft_weight 0 every row needs a label")
     tokenised = training.tokenise(student.tokenizer, rows, student.max_tokens)
-    report = _train(student, tokenised, distillation_loss(logits, rows, config), config, teacher)
+    report = _train(
+        student, tokenised, distillation_loss(logits, rows, config), config, teacher, saves
+    )
     return trained(student, "distil", rows, config, report), report
 
 
@@ -116,11 +121,14 @@ def _train(
     answers: training.Loss,
     config: DistilConfig,
     teacher: Checkpoint | None,
+    saves: Saves | None,
 ) -> TrainingReport:
     """Train on the answers, and on the teacher's inside where that is asked for."""
     how = config.training
     if not config.inside.wanted:
-        return training.run(student.model, tokenised, answers, how, "distilling the student")
+        return loop.run(
+            student.model, tokenised, answers, how, "distilling the student", saves=saves
+        )
     if teacher is None:
         raise TrainingError("hidden states and attention are the teacher's: give it with teacher=")
     if teacher.tokenizer.vocab_size != student.tokenizer.vocab_size:
@@ -148,6 +156,13 @@ def _train(
             value: torch.Tensor = answers(found, indexes, batch) + inside(batch)
             return value
 
-        return training.run(
-            student.model, tokenised, loss, how, "distilling the student", extra=inside.projections
+        return loop.run(
+            student.model,
+            tokenised,
+            loss,
+            how,
+            "distilling the student",
+            extra=inside.projections,
+            tapped=True,
+            saves=saves,
         )

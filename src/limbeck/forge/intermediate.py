@@ -102,7 +102,7 @@ class IntermediateLoss:
             torch.nn.Linear(widths[0], widths[1])
             for _ in (self.pairs if compares and widths[0] != widths[1] else ())
         )
-        self._teacher = teacher.eval()
+        self._student, self._teacher = student, teacher.eval()
         self._taps = self._taps_of(student, teacher, compares)
 
     def _taps_of(self, student: Any, teacher: Any, compares: bool) -> tuple[Taps, Taps]:
@@ -128,11 +128,12 @@ class IntermediateLoss:
 
     def __call__(self, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """The weighted sum for the batch that the student has just computed."""
+        device = next(self._student.parameters()).device
         with torch.no_grad():
-            forward(self._teacher, dict(batch), self.precision)
+            forward(self._teacher.to(device), dict(batch), self.precision)
         own, other = self._taps
-        mask = batch["attention_mask"]
-        total = torch.zeros(())
+        mask = batch["attention_mask"].to(device)
+        total = torch.zeros((), device=device)
         for index, (layer, theirs) in enumerate(self.pairs):
             if not self.config.hidden_weight and not self.config.cosine_weight:
                 break

@@ -15,10 +15,11 @@ import numpy.typing as npt
 import torch
 
 from limbeck.errors import InputError, TrainingError
-from limbeck.forge import losses, training
+from limbeck.forge import loop, losses, training
 from limbeck.forge.checkpoint import Student, trained
 from limbeck.forge.distil import DistilConfig
 from limbeck.forge.examples import TrainingSet
+from limbeck.forge.saves import Saves
 from limbeck.forge.teacher import check_labels
 from limbeck.forge.training import TrainingReport
 
@@ -98,12 +99,15 @@ def online(
     students: Sequence[Student],
     rows: TrainingSet,
     config: DistilConfig = DistilConfig(),  # noqa: B008
+    *,
+    saves: Saves | None = None,
 ) -> tuple[list[Student], TrainingReport]:
     """Train students together, in place.
 
     Args:
         students: two or more that read the same tokens and have the same labels; their shapes may
             differ, and they should not all begin as the same network.
+        saves: where an interrupted training keeps its state, and goes on from.
 
     Raises:
         InputError: fewer than two, or students that do not fit together.
@@ -125,12 +129,13 @@ def online(
     if config.inside.wanted:
         raise TrainingError("online, there is no teacher whose inside could be learned from")
     tokenised = training.tokenise(first.tokenizer, rows, min(one.max_tokens for one in students))
-    report = training.run(
+    report = loop.run(
         _Peers([one.model for one in students]),
         tokenised,
         peer_loss(rows, len(students), config),
         config.training,
         "students learn together",
+        saves=saves,
     )
     made = [
         trained(student, "online", rows, config, report, peers=len(students))

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 
 from limbeck.errors import TrainingError
-from limbeck.forge import losses, training
+from limbeck.forge import loop, losses, training
 from limbeck.forge.checkpoint import Teacher, load_for_training, trained
 from limbeck.forge.examples import TrainingSet
+from limbeck.forge.saves import Saves
 from limbeck.forge.training import TrainingConfig, TrainingReport
 from limbeck.spec import Problem
 from limbeck.text import Tokenizer
@@ -79,12 +80,15 @@ def finetune(
     encoder: str | Path | Teacher,
     rows: TrainingSet,
     config: TrainingConfig = TrainingConfig(),  # noqa: B008 (a frozen value)
+    *,
+    saves: Saves | None = None,
 ) -> tuple[Teacher, TrainingReport]:
     """Fine-tune an encoder to label texts, or to give them a number.
 
     Args:
         encoder: a Hugging Face or sentence-transformers directory, a hub name, or what `prepare`
             returned, which is then trained in place.
+        saves: where an interrupted training keeps its state, and goes on from.
 
     Raises:
         ModelError: the encoder cannot be loaded.
@@ -98,5 +102,5 @@ def finetune(
         raise TrainingError(f"the rows are for {rows.problem}, and the model for {start.problem}")
     tokenised = training.tokenise(start.tokenizer, rows, start.max_tokens)
     loss = hard_label_loss(rows, config)
-    report = training.run(start.model, tokenised, loss, config, "training the teacher")
+    report = loop.run(start.model, tokenised, loss, config, "training the teacher", saves=saves)
     return trained(start, "finetune", rows, config, report), report

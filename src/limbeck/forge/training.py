@@ -1,12 +1,11 @@
-"""One training loop for teachers and students: AdamW, warm-up and linear decay, length buckets.
+"""What training is made of: its settings and report, batches of like length, passes, precision.
 
-The loop sees token ids, a model and a loss; what the targets are is the caller's affair.
+`limbeck.forge.loop` puts them together.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import torch
 from limbeck.errors import TrainingError
 from limbeck.forge import progress
 from limbeck.forge.examples import TrainingSet, class_weights
+from limbeck.forge.first_token import first_token_alone
 from limbeck.text import Tokenizer
 
 Precision = Literal["auto", "fp32", "bf16"]
@@ -77,7 +77,11 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingReport:
-    """What a run did. Losses are means over its first and last tenth of steps."""
+    """What a run did.
+
+    first_loss, last_loss: means over its first and last tenth of steps. losses: a curve of at most
+    200 points, each the mean of equally many steps.
+    """
 
     steps: int
     planned_steps: int
@@ -87,6 +91,7 @@ class TrainingReport:
     precision: ChosenPrecision
     first_loss: float
     last_loss: float
+    losses: tuple[float, ...] = field(repr=False)
     stopped_by: Literal["steps", "seconds"]
 
     @property
@@ -173,7 +178,8 @@ def bucketed_batches(
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Draw from `seed` inside the block and leave the caller's random state as it was."""
-    with torch.random.fork_rng(devices=[]):
+    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 
@@ -208,7 +214,7 @@ def probe_precision(
     was_training = model.training
     model.train()
     began = time.perf_counter()
-    with seeded(seed):
+    with seeded(seed), first_token_alone(model):
         for turn in range(rounds + 1):
             if turn > 1 and time.perf_counter() - began > seconds:
                 break
@@ -225,11 +231,18 @@ def probe_precision(
     )
 
 
+def compute_device() -> torch.device:
+    """Where to train: on a GPU if torch sees one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def forward(model: Any, batch: Batch, precision: ChosenPrecision) -> torch.Tensor:
-    """Logits [b, L] in float32."""
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
-        logits: torch.Tensor = model(**batch).logits
-    return logits.float()
+    """Logits [b, L] in float32, on the CPU; the model computes where it is."""
+    device = next(model.parameters()).device
+    there = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        logits: torch.Tensor = model(**there).logits
+    return logits.float().cpu()
 
 
 def backward(loss: torch.Tensor) -> None:
@@ -250,7 +263,11 @@ def predict(
     logits = np.zeros((len(rows), int(model.config.num_labels)), dtype=np.float32)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), progress.bar(description, len(rows)) as shown:
+    with (
+        torch.inference_mode(),
+        first_token_alone(model),
+        progress.bar(description, len(rows)) as shown,
+    ):
         start = 0
         while start < len(order):
             # the first row is the longest of those left, so it sets the padded width
@@ -279,140 +296,3 @@ def label_weights(rows: TrainingSet, config: TrainingConfig) -> torch.Tensor | N
     """What `losses.hard_labels` weighs labels with, [L]; None: all alike."""
     weights = class_weights(rows) if config.balance_classes else None
     return None if weights is None else torch.from_numpy(weights)
-
-
-class WeightAverage:
-    """An exponential moving average of a model's trained parameters.
-
-    Polyak and Juditsky 1992; the decay grows with the number of steps, (1 + t) / (10 + t) up to
-    its value, so that a short run is not averaged with its beginning. Every fourth step is taken:
-    the weights hardly move between them, and the average costs as much as the optimiser.
-    """
-
-    EVERY = 4
-
-    def __init__(self, model: Any, decay: float) -> None:
-        self._trained = [p for p in model.parameters() if p.requires_grad]
-        self._average = [p.detach().clone() for p in self._trained]
-        self._decay = decay
-        self._steps = 0
-
-    def update(self) -> None:
-        """Note the weights after another step of the optimiser."""
-        self._steps += 1
-        if self._steps % self.EVERY:
-            return
-        decay = min(self._decay, (1 + self._steps) / (10 + self._steps)) ** self.EVERY
-        with torch.no_grad():
-            torch._foreach_lerp_(self._average, self._trained, 1 - decay)
-
-    def apply(self) -> None:
-        """Give the model the average; one that never came to its first step keeps its weights."""
-        if self._steps < self.EVERY:
-            return
-        with torch.no_grad():
-            torch._foreach_copy_(self._trained, self._average)
-
-
-def rate_at(progress_share: float, warmup_share: float) -> float:
-    """Factor on the learning rate: up linearly through the warm-up, then down linearly to 0."""
-    if progress_share < warmup_share:
-        return progress_share / warmup_share
-    return max(0.0, (1.0 - progress_share) / (1.0 - warmup_share))
-
-
-def run(
-    model: Any,
-    rows: TokenisedSet,
-    loss: Loss,
-    config: TrainingConfig,
-    description: str,
-    *,
-    extra: torch.nn.Module | None = None,
-) -> TrainingReport:
-    """Train the model in place.
-
-    Args:
-        extra: parameters of the loss itself that are trained along and thrown away afterwards.
-
-    Raises:
-        TrainingError: no rows, or a loss or gradient that is not finite; the message names the
-            step and the rows of the batch.
-    """
-    if len(rows) == 0:
-        raise TrainingError(f"{description}: there is nothing to train on")
-    per_epoch = math.ceil(len(rows) / config.batch_size)
-    planned = max(1, round(config.epochs * per_epoch))
-    started = time.perf_counter()
-    if config.precision == "auto":
-        precision = probe_precision(model, rows, config.batch_size, seed=config.seed).chosen
-    else:
-        precision = config.precision
-    words = model.get_input_embeddings().weight
-    words.requires_grad_(not config.freeze_embeddings)
-    optimiser = torch.optim.AdamW(
-        parameter_groups(model, config.weight_decay, extra), lr=config.learning_rate, fused=True
-    )
-    trained = [p for group in optimiser.param_groups for p in group["params"]]
-    average = None
-    if config.average_decay is not None:
-        average = WeightAverage(model, config.average_decay)
-    generator = np.random.default_rng(config.seed)
-    losses: list[float] = []
-    rows_seen = tokens_seen = 0
-    was_training = model.training
-    model.train()
-
-    def share_done() -> float:
-        # the middle of the coming step, so that neither the first nor the last one is wasted
-        by_steps = (len(losses) + 0.5) / planned
-        if config.max_seconds is None:
-            return by_steps
-        return max(by_steps, (time.perf_counter() - started) / config.max_seconds)
-
-    with seeded(config.seed), progress.bar(description, planned) as shown:
-        epoch = 0
-        batches: Iterator[npt.NDArray[np.int64]] = iter(())
-        while len(losses) < planned and (share := share_done()) < 1.0:
-            indexes = next(batches, None)
-            if indexes is None:
-                epoch += 1
-                batches = bucketed_batches(rows.lengths, config.batch_size, generator)
-                indexes = next(batches)
-            for group in optimiser.param_groups:
-                group["lr"] = config.learning_rate * rate_at(share, config.warmup_share)
-            batch = collate(model, rows, indexes)
-            value = loss(forward(model, batch, precision), indexes, batch)
-            backward(value)
-            norm = torch.nn.utils.clip_grad_norm_(trained, config.max_gradient_norm)
-            if not (math.isfinite(value.item()) and math.isfinite(norm.item())):
-                raise TrainingError(
-                    f"{description}: loss {value.item()} and gradient norm {norm.item()} at step "
-                    f"{len(losses) + 1} of {planned} (epoch {epoch}), on the batch of rows "
-                    f"{sorted(int(index) for index in indexes)}; look at these rows, or lower the "
-                    f"learning rate ({config.learning_rate:g})"
-                )
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            if average is not None:
-                average.update()
-            losses.append(value.item())
-            rows_seen += len(indexes)
-            tokens_seen += int(rows.lengths[indexes].sum())
-            shown.advance(1, note=f"loss {np.mean(losses[-50:]):.4f}")
-    if average is not None:
-        average.apply()
-    model.train(was_training)
-    words.requires_grad_(True)
-    tenth = max(1, len(losses) // 10)
-    return TrainingReport(
-        steps=len(losses),
-        planned_steps=planned,
-        rows_seen=rows_seen,
-        tokens_seen=tokens_seen,
-        seconds=time.perf_counter() - started,
-        precision=precision,
-        first_loss=float(np.mean(losses[:tenth])),
-        last_loss=float(np.mean(losses[-tenth:])),
-        stopped_by="steps" if len(losses) >= planned else "seconds",
-    )
