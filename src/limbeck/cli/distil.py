@@ -89,30 +89,44 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
-    from limbeck.cli import training_files as files
-    from limbeck.forge import checkpoint, distil, students
+    from limbeck.cli import training_files as shared
+    from limbeck.forge import checkpoint, distil, files, students
+    from limbeck.forge.examples import joined
     from limbeck.forge.intermediate import IntermediateConfig
     from limbeck.forge.training import TrainingConfig
 
-    files.check_out(out)
-    how = files.check_combination(combine)
-    taken = None if take is None else files.layer_numbers(take, layers)
+    shared.check_out(out)
+    how = shared.check_combination(combine)
+    taken = None if take is None else shared.layer_numbers(take, layers)
     teachers = [checkpoint.load(name) for name in teacher]
     wise = teachers[0]
     columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
     problem = wise.problem
-    rows, held_out = files.read_labelled(
-        data, validation, columns, seed, wise.labels, problem, lenient=lenient
+    report_bad = shared.reporter(lenient)
+    rows, held_out = files.read_and_split(
+        data,
+        validation,
+        columns=columns,
+        seed=seed,
+        names=wise.labels,
+        problem=problem,
+        report=report_bad,
     )
     if transfer is not None:
-        rows = files.append(
-            rows, files.read_unlabelled(transfer, columns, wise.labels, problem, lenient)
+        more = files.read(
+            transfer,
+            columns=columns,
+            names=wise.labels,
+            problem=problem,
+            labels=False,
+            report=report_bad,
         )
-    wanted = files.ask(teachers, rows, held_out, cache, how, temperature)
+        rows = joined(rows, more)
+    wanted = shared.ask(teachers, rows, held_out, cache, how, temperature)
     config = distil.DistilConfig(
         temperature=temperature,
         soft_weight=soft_weight,
-        soft_loss=files.check_soft_loss(soft_loss),
+        soft_loss=shared.check_soft_loss(soft_loss),
         inside=IntermediateConfig(
             hidden_weight=hidden_weight,
             cosine_weight=cosine_weight,
@@ -125,7 +139,7 @@ def command(
             max_tokens=wise.max_tokens,
             seed=seed,
             balance_classes=balance,
-            precision=files.check_precision(precision),
+            precision=shared.check_precision(precision),
         ),
     )
     if taken is None:
@@ -134,5 +148,5 @@ def command(
         student = students.from_layers(wise, taken, beside=teachers[1:])
     made, report = distil.offline(student, rows, wanted, config, teacher=wise)
     made.save(out)
-    files.show_training(made, report, held_out, out, teacher=wise)
+    shared.show_training(made, report, held_out, out, teacher=wise)
     typer.echo(f"next: limbeck convert {out} --out ./artifact")

@@ -58,19 +58,19 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers")
-    from limbeck.cli import training_files as files
-    from limbeck.forge import teacher
+    from limbeck.cli import training_files as shared
+    from limbeck.forge import files, teacher
     from limbeck.forge.training import TrainingConfig
 
-    files.check_out(out)
+    shared.check_out(out)
     columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
-    rows, held_out = files.read_labelled(
+    rows, held_out = files.read_and_split(
         data,
         validation,
-        columns,
-        seed,
-        problem=files.check_problem(problem),
-        lenient=lenient,
+        columns=columns,
+        seed=seed,
+        problem=shared.check_problem(problem),
+        report=shared.reporter(lenient),
     )
     config = TrainingConfig(
         epochs=epochs,
@@ -79,10 +79,10 @@ def command(
         max_tokens=max_tokens,
         seed=seed,
         balance_classes=balance,
-        precision=files.check_precision(precision),
+        precision=shared.check_precision(precision),
         max_seconds=None if minutes is None else 60 * minutes,
     )
     made, report = teacher.finetune(model, rows, config)
     made.save(out)
-    files.show_training(made, report, held_out, out)
+    shared.show_training(made, report, held_out, out)
     typer.echo(f"next: limbeck distil --teacher {out} --data {data} --out ./student")

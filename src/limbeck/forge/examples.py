@@ -236,3 +236,20 @@ def split_off(
         for place, index in enumerate(order):
             (held if place < cut else kept).extend(group[index])
     return rows.take(sorted(kept)), rows.take(sorted(held))
+
+
+def joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
+    """The rows of both, in order; they have the same label names.
+
+    Raises:
+        InputError: one has pairs of texts and the other has not.
+    """
+    assert first.names == second.names
+    if (first.pairs is None) != (second.pairs is None):
+        raise InputError("one of the files has pairs of texts and the other has not")
+    return replace(
+        first,
+        texts=first.texts + second.texts,
+        labels=np.concatenate([first.labels, second.labels]),
+        pairs=None if first.pairs is None or second.pairs is None else first.pairs + second.pairs,
+    )
