@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast, get_args
 
-import numpy as np
-import numpy.typing as npt
 import typer
 
 from limbeck.cli.messages import say
 from limbeck.errors import InputError
-from limbeck.forge import ensemble, logits, quality
-from limbeck.forge.checkpoint import Checkpoint
+from limbeck.forge import quality
+from limbeck.forge.checkpoint import TRAINED_TASKS, Checkpoint
 from limbeck.forge.ensemble import Combination
-from limbeck.forge.examples import TrainingSet
 from limbeck.forge.losses import SoftLoss
+from limbeck.forge.rows import Rows
+from limbeck.forge.sentences import check_scale
 from limbeck.forge.training import Precision, TrainingReport
-from limbeck.spec import Problem
+from limbeck.spec import Problem, Task
 
 
 def check_out(out: Path) -> None:
@@ -85,41 +84,31 @@ def layer_numbers(text: str, count: int | None) -> list[int]:
     return taken
 
 
-def ask(
-    teachers: Sequence[Checkpoint],
-    rows: TrainingSet,
-    held_out: TrainingSet,
-    cache: Path,
-    how: Combination,
-    temperature: float,
-) -> npt.NDArray[np.float32]:
-    """The teachers' logits for the rows, combined where there are several.
+def check_task(name: str) -> Task:
+    """The option's value as the forge knows it.
 
     Raises:
-        InputError: teachers with other labels than the first, or none of the held-out rows has a
-            label to weight them by.
+        InputError: it is none that the forge trains for.
     """
-    for other in teachers[1:]:
-        if other.labels != teachers[0].labels:
-            raise InputError(
-                f"the teachers have the labels {list(teachers[0].labels)} and {list(other.labels)}"
-            )
-    found = [logits.of(one, rows, cache) for one in teachers]
-    if len(found) == 1:
-        return found[0]
-    weights = None
-    if how == "weighted":
-        if not held_out.labelled.any():
-            raise InputError("--combine weighted needs labelled rows to hold out")
-        weights = [max(0.0, quality.of(one, held_out).value) for one in teachers]
-    return ensemble.combine(
-        found,
-        how,
-        temperature=temperature,
-        weights=weights,
-        labels=rows.labels,
-        problem=rows.problem,
-    )
+    if name not in TRAINED_TASKS:
+        raise InputError(f"task {name!r} is not one of {', '.join(TRAINED_TASKS)}")
+    return name
+
+
+def check_range(text: str | None) -> tuple[float, float] | None:
+    """The similarities that --label-range names, such as 0,5.
+
+    Raises:
+        InputError: they are no two numbers, or the first is not the lower one.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--label-range is two numbers such as 0,5, found {text!r}") from None
+    check_scale((low, high))
+    return low, high
 
 
 def check_problem(name: str) -> Problem:
@@ -141,7 +130,7 @@ def reporter(lenient: bool) -> Callable[[str], None] | None:
 def show_training(
     made: Checkpoint,
     report: TrainingReport,
-    held_out: TrainingSet,
+    held_out: Rows,
     out: Path,
     teacher: Checkpoint | None = None,
 ) -> None:
