@@ -14,10 +14,11 @@ from limbeck.errors import InputError, TrainingError
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from limbeck.forge import distil, logits, students, teacher, training  # noqa: E402
+from limbeck.forge import distil, logits, objectives, students, teacher, training  # noqa: E402
 from limbeck.forge.checkpoint import Teacher  # noqa: E402
 from limbeck.forge.distil import DistilConfig  # noqa: E402
 from limbeck.forge.examples import UNLABELLED, TrainingSet, training_set  # noqa: E402
+from limbeck.forge.tokenised import TokenisedSet  # noqa: E402
 from limbeck.forge.training import TrainingConfig  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -57,8 +58,9 @@ def fresh_teacher(zoo: Callable[..., Path], architecture: str = "bert", layers: 
     return made
 
 
-def with_labels(labels: np.ndarray) -> TrainingSet:
-    return TrainingSet(texts=("",) * len(labels), labels=labels, names=("a", "b", "c"))
+def right(labels: np.ndarray) -> objectives.Objective:
+    rows = TrainingSet(texts=("",) * len(labels), labels=labels, names=("a", "b", "c"))
+    return objectives.sequences(rows, TokenisedSet(ids=[], type_ids=[]))
 
 
 def written_out(student: np.ndarray, wanted: np.ndarray, temperature: float) -> float:
@@ -77,7 +79,7 @@ def test_hard_labels_take_their_share_and_unlabelled_rows_none() -> None:
     wanted = draw.normal(0, 2, (4, 3)).astype(np.float32)
     labels = np.array([2, UNLABELLED, 0, UNLABELLED])
     config = DistilConfig(temperature=2.0, soft_weight=0.7)
-    found = distil.distillation_loss(wanted, with_labels(labels), config)(
+    found = distil.distillation_loss(wanted, right(labels), config)(
         torch.tensor(student), np.arange(4), {}
     )
     log_q = student - np.log(np.exp(student).sum(axis=1, keepdims=True))
@@ -86,11 +88,11 @@ def test_hard_labels_take_their_share_and_unlabelled_rows_none() -> None:
     assert found.item() == pytest.approx(expected, rel=1e-5)
     # rows are looked up by index: another order, the same loss
     order = np.array([3, 1, 0, 2])
-    moved = distil.distillation_loss(wanted, with_labels(labels), config)(
+    moved = distil.distillation_loss(wanted, right(labels), config)(
         torch.tensor(student[order]), order, {}
     )
     assert moved.item() == pytest.approx(expected, rel=1e-5)
-    bare = distil.distillation_loss(wanted, with_labels(np.full(4, UNLABELLED)), config)
+    bare = distil.distillation_loss(wanted, right(np.full(4, UNLABELLED)), config)
     soft = bare(torch.tensor(student), np.arange(4), {}).item()
     assert soft == pytest.approx(0.7 * written_out(student, wanted, 2.0), rel=1e-5)
 
@@ -100,7 +102,7 @@ def test_squared_differences_instead_of_divergence() -> None:
     student, wanted = draw.normal(0, 2, (2, 4, 3)).astype(np.float32)
     labels = np.array([2, UNLABELLED, 0, UNLABELLED])
     config = DistilConfig(soft_weight=0.7, soft_loss="mse")
-    found = distil.distillation_loss(wanted, with_labels(labels), config)(
+    found = distil.distillation_loss(wanted, right(labels), config)(
         torch.tensor(student), np.arange(4), {}
     )
     log_q = student - np.log(np.exp(student).sum(axis=1, keepdims=True))
@@ -218,7 +220,7 @@ def test_logits_of_other_rows_or_labels_are_refused(zoo: Callable[..., Path]) ->
     with pytest.raises(InputError, match=r"\[9, 2\]; 10 rows"):
         distil.offline(young, rows, np.zeros((9, 2), np.float32))
     renamed = TrainingSet(texts=rows.texts, labels=rows.labels, names=("yes", "no"))
-    with pytest.raises(InputError, match="not the teacher's"):
+    with pytest.raises(InputError, match="are not the student's"):
         distil.offline(young, renamed, np.zeros((10, 2), np.float32))
 
 

@@ -11,11 +11,12 @@ from limbeck.errors import InputError, TrainingError
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
-from limbeck.forge import logits, online, teacher  # noqa: E402
+from limbeck.forge import logits, objectives, online, teacher  # noqa: E402
 from limbeck.forge.checkpoint import Student  # noqa: E402
 from limbeck.forge.distil import DistilConfig  # noqa: E402
 from limbeck.forge.examples import UNLABELLED, TrainingSet, training_set  # noqa: E402
 from limbeck.forge.intermediate import IntermediateConfig  # noqa: E402
+from limbeck.forge.tokenised import TokenisedSet  # noqa: E402
 from limbeck.forge.training import TrainingConfig  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -68,7 +69,8 @@ def test_the_loss_by_the_formula(soft_loss):
             soft = ((own - together) ** 2).mean()
         expected += 0.3 * soft + 0.7 * hard
     data = TrainingSet(texts=("",) * 6, labels=labels, names=NAMES)
-    loss = online.peer_loss(data, 3, config)
+    bare = TokenisedSet(ids=[], type_ids=[])
+    loss = online.peer_loss(objectives.sequences(data, bare), 3, config)
     leaf = torch.tensor(answers.reshape(5, 6), requires_grad=True)
     found = loss(leaf, places, {})
     assert found.item() == pytest.approx(expected, rel=1e-5)
@@ -109,7 +111,7 @@ def test_what_does_not_fit_is_refused(zoo):
         online.online([one], data)
     with pytest.raises(InputError, match="students have the labels"):
         online.online([one, student(zoo, seed=61, names=("a", "b"))], data)
-    with pytest.raises(InputError, match="are not the students'"):
+    with pytest.raises(InputError, match="are not the student's"):
         online.online([one, one], training_set([("x", None, "a"), ("y", None, "b")], ("a", "b")))
     unlabelled = TrainingSet(texts=data.texts, labels=np.full(20, UNLABELLED), names=NAMES)
     with pytest.raises(TrainingError, match="have no label"):

@@ -14,12 +14,17 @@ def command(
         typer.Option(
             "--teacher",
             "-t",
-            help="Trained classifier: a directory or a hub name. Given again: several teachers; "
+            help="Trained model: a directory or a hub name. Given again: several teachers; "
             "the student starts from the first.",
         ),
     ],
     data: Annotated[
-        Path, typer.Option("--data", "-d", help="CSV, JSONL or Parquet with texts and labels.")
+        Path,
+        typer.Option(
+            "--data",
+            "-d",
+            help="CSV, JSONL or Parquet with texts and labels; CoNLL for tags; SQuAD's JSON.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the student.")],
     layers: Annotated[
@@ -33,11 +38,23 @@ def command(
         Path | None,
         typer.Option(help="More texts, labels not needed, on which the teacher is asked."),
     ] = None,
-    text_column: Annotated[str, typer.Option(help="Column with the text.")] = "text",
-    pair_column: Annotated[
-        str | None, typer.Option(help="Column with a second text, for tasks on pairs.")
+    text_column: Annotated[
+        str | None,
+        typer.Option(help="Column with the text; default: text, tokens, question, by the task."),
     ] = None,
-    label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    pair_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with a second text, for tasks on pairs; default: context, text_pair."
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column with what is right; default: label, tags, answers.")
+    ] = None,
+    label_range: Annotated[
+        str | None,
+        typer.Option(help="Lowest and highest similarity of the file, such as 0,5."),
+    ] = None,
     validation: Annotated[
         Path | None,
         typer.Option(help="Labelled file to measure on; without it a tenth of --data is held out."),
@@ -80,7 +97,7 @@ def command(
         Path, typer.Option(help="Directory for the teacher's logits, kept between runs.")
     ] = Path(".limbeck/logits"),
 ) -> None:
-    """Distil a trained classifier into a shallower one.
+    """Distil a trained model into a shallower one, for whatever task it was trained.
 
     Example: limbeck distil --teacher ./teacher --data reviews.csv --layers 3 --out ./student
 
@@ -89,30 +106,52 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
-    from limbeck.cli import training_files as files
-    from limbeck.forge import checkpoint, distil, students
+    from limbeck.cli import training_files as shared
+    from limbeck.forge import asking, checkpoint, distil, files, students
     from limbeck.forge.intermediate import IntermediateConfig
     from limbeck.forge.training import TrainingConfig
 
-    files.check_out(out)
-    how = files.check_combination(combine)
-    taken = None if take is None else files.layer_numbers(take, layers)
+    shared.check_out(out)
+    how = shared.check_combination(combine)
+    taken = None if take is None else shared.layer_numbers(take, layers)
     teachers = [checkpoint.load(name) for name in teacher]
     wise = teachers[0]
-    columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
+    columns = files.Columns(
+        text=text_column,
+        pair=pair_column,
+        label=label_column,
+        scale=shared.check_range(label_range),
+    )
     problem = wise.problem
-    rows, held_out = files.read_labelled(
-        data, validation, columns, seed, wise.labels, problem, lenient=lenient
+    report_bad = shared.reporter(lenient)
+    rows, held_out = files.read_and_split(
+        data,
+        validation,
+        wise.task,
+        columns,
+        seed=seed,
+        names=wise.labels or None,
+        problem=problem,
+        report=report_bad,
     )
     if transfer is not None:
-        rows = files.append(
-            rows, files.read_unlabelled(transfer, columns, wise.labels, problem, lenient)
+        more = files.read(
+            transfer,
+            wise.task,
+            columns,
+            names=wise.labels or None,
+            problem=problem,
+            labels=False,
+            report=report_bad,
         )
-    wanted = files.ask(teachers, rows, held_out, cache, how, temperature)
+        rows = rows.joined(more)
+    wanted = asking.ask(
+        teachers, rows, how, temperature=temperature, held_out=held_out, cache=cache
+    )
     config = distil.DistilConfig(
         temperature=temperature,
         soft_weight=soft_weight,
-        soft_loss=files.check_soft_loss(soft_loss),
+        soft_loss=shared.check_soft_loss(soft_loss),
         inside=IntermediateConfig(
             hidden_weight=hidden_weight,
             cosine_weight=cosine_weight,
@@ -125,7 +164,7 @@ def command(
             max_tokens=wise.max_tokens,
             seed=seed,
             balance_classes=balance,
-            precision=files.check_precision(precision),
+            precision=shared.check_precision(precision),
         ),
     )
     if taken is None:
@@ -134,5 +173,5 @@ def command(
         student = students.from_layers(wise, taken, beside=teachers[1:])
     made, report = distil.offline(student, rows, wanted, config, teacher=wise)
     made.save(out)
-    files.show_training(made, report, held_out, out, teacher=wise)
+    shared.show_training(made, report, held_out, out, teacher=wise)
     typer.echo(f"next: limbeck convert {out} --out ./artifact")

@@ -1,4 +1,4 @@
-"""limbeck train: labelled text -> a fine-tuned teacher."""
+"""limbeck train: labelled rows -> a fine-tuned teacher."""
 
 from __future__ import annotations
 
@@ -10,17 +10,41 @@ import typer
 
 def command(
     data: Annotated[
-        Path, typer.Option("--data", "-d", help="CSV, JSONL or Parquet with texts and labels.")
+        Path,
+        typer.Option(
+            "--data",
+            "-d",
+            help="CSV, JSONL or Parquet with texts and labels; CoNLL for tags; SQuAD's JSON.",
+        ),
     ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="Encoder: a model directory or a hub name.")
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the trained model.")],
-    text_column: Annotated[str, typer.Option(help="Column with the text.")] = "text",
-    pair_column: Annotated[
-        str | None, typer.Option(help="Column with a second text, for tasks on pairs.")
+    task: Annotated[
+        str,
+        typer.Option(
+            help="text-classification, token-classification, question-answering or "
+            "sentence-embedding."
+        ),
+    ] = "text-classification",
+    text_column: Annotated[
+        str | None,
+        typer.Option(help="Column with the text; default: text, tokens, question, by the task."),
     ] = None,
-    label_column: Annotated[str, typer.Option(help="Column with the label.")] = "label",
+    pair_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with a second text, for tasks on pairs; default: context, text_pair."
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column with what is right; default: label, tags, answers.")
+    ] = None,
+    label_range: Annotated[
+        str | None,
+        typer.Option(help="Lowest and highest similarity of the file, such as 0,5."),
+    ] = None,
     problem: Annotated[
         str,
         typer.Option(
@@ -35,8 +59,12 @@ def command(
     batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 5e-5,
     max_tokens: Annotated[
-        int, typer.Option(help="Longer texts are cut, in training and in what is made of it.")
-    ] = 128,
+        int | None,
+        typer.Option(
+            help="Longer texts are cut, in training and in what is made of it; default 128. "
+            "Contexts of questions are read in windows, of 384."
+        ),
+    ] = None,
     balance: Annotated[
         bool, typer.Option("--balance", help="Rare classes count for more: all weigh the same.")
     ] = False,
@@ -51,38 +79,47 @@ def command(
         float | None, typer.Option(help="Stop training after this time, its schedule completed.")
     ] = None,
 ) -> None:
-    """Fine-tune an encoder to label texts, or to give them a number.
+    """Fine-tune an encoder: to label texts, tag words, answer questions or embed sentences.
 
     Example: limbeck train --data reviews.csv --model ./MiniLM --out ./teacher
+
+    Example: limbeck train --task question-answering -d train-v1.1.json -m ./MiniLM -o ./teacher
     """
     from limbeck import forge
 
     forge.require("torch", "transformers")
-    from limbeck.cli import training_files as files
-    from limbeck.forge import teacher
+    from limbeck.cli import training_files as shared
+    from limbeck.forge import files, teacher
     from limbeck.forge.training import TrainingConfig
 
-    files.check_out(out)
-    columns = files.Columns(text=text_column, pair=pair_column, label=label_column)
-    rows, held_out = files.read_labelled(
+    shared.check_out(out)
+    wanted = shared.check_task(task)
+    columns = files.Columns(
+        text=text_column,
+        pair=pair_column,
+        label=label_column,
+        scale=shared.check_range(label_range),
+    )
+    rows, held_out = files.read_and_split(
         data,
         validation,
+        wanted,
         columns,
-        seed,
-        problem=files.check_problem(problem),
-        lenient=lenient,
+        seed=seed,
+        problem=shared.check_problem(problem),
+        report=shared.reporter(lenient),
     )
     config = TrainingConfig(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
-        max_tokens=max_tokens,
+        max_tokens=teacher.usual_max_tokens(wanted) if max_tokens is None else max_tokens,
         seed=seed,
         balance_classes=balance,
-        precision=files.check_precision(precision),
+        precision=shared.check_precision(precision),
         max_seconds=None if minutes is None else 60 * minutes,
     )
     made, report = teacher.finetune(model, rows, config)
     made.save(out)
-    files.show_training(made, report, held_out, out)
+    shared.show_training(made, report, held_out, out)
     typer.echo(f"next: limbeck distil --teacher {out} --data {data} --out ./student")

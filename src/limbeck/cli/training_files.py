@@ -1,37 +1,23 @@
-"""What train and distil share: reading their files, and saying what came out."""
+"""What train and distil share: checking their options, and saying what came out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast, get_args
 
-import numpy as np
-import numpy.typing as npt
 import typer
 
-from limbeck import data
 from limbeck.cli.messages import say
 from limbeck.errors import InputError
-from limbeck.evaluation.examples import number, several_labels
-from limbeck.forge import ensemble, logits
-from limbeck.forge.checkpoint import Checkpoint
+from limbeck.forge import quality
+from limbeck.forge.checkpoint import TRAINED_TASKS, Checkpoint
 from limbeck.forge.ensemble import Combination
-from limbeck.forge.examples import Label, TrainingSet, split_off, training_set
 from limbeck.forge.losses import SoftLoss
+from limbeck.forge.rows import Rows
+from limbeck.forge.sentences import check_scale
 from limbeck.forge.training import Precision, TrainingReport
-from limbeck.spec import Problem
-from limbeck.tasks import metrics
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Which columns of a file hold what; `pair` None: single texts."""
-
-    text: str
-    pair: str | None
-    label: str
+from limbeck.spec import Problem, Task
 
 
 def check_out(out: Path) -> None:
@@ -98,51 +84,31 @@ def layer_numbers(text: str, count: int | None) -> list[int]:
     return taken
 
 
-def ask(
-    teachers: Sequence[Checkpoint],
-    rows: TrainingSet,
-    held_out: TrainingSet,
-    cache: Path,
-    how: Combination,
-    temperature: float,
-) -> npt.NDArray[np.float32]:
-    """The teachers' logits for the rows, combined where there are several.
+def check_task(name: str) -> Task:
+    """The option's value as the forge knows it.
 
     Raises:
-        InputError: teachers with other labels than the first, or none of the held-out rows has a
-            label to weight them by.
+        InputError: it is none that the forge trains for.
     """
-    for other in teachers[1:]:
-        if other.labels != teachers[0].labels:
-            raise InputError(
-                f"the teachers have the labels {list(teachers[0].labels)} and {list(other.labels)}"
-            )
-    found = [logits.of(one, rows, cache) for one in teachers]
-    if len(found) == 1:
-        return found[0]
-    weights = None
-    if how == "weighted":
-        labelled = held_out.take(np.flatnonzero(held_out.labelled))
-        if not len(labelled):
-            raise InputError("--combine weighted needs labelled rows to hold out")
-        weights = [max(0.0, _quality(logits.of(one, labelled), labelled)[1]) for one in teachers]
-    return ensemble.combine(
-        found,
-        how,
-        temperature=temperature,
-        weights=weights,
-        labels=rows.labels,
-        problem=rows.problem,
-    )
+    if name not in TRAINED_TASKS:
+        raise InputError(f"task {name!r} is not one of {', '.join(TRAINED_TASKS)}")
+    return name
 
 
-def _quality(found: npt.NDArray[np.float32], rows: TrainingSet) -> tuple[str, float]:
-    """The metric by which answers to these rows are judged, and its value."""
-    if rows.problem == "regression":
-        return "Spearman", metrics.spearman(found[:, 0], rows.labels)
-    if rows.problem == "multi_label":
-        return "micro F1", metrics.multi_label_f1(found > 0, rows.labels)
-    return "accuracy", metrics.accuracy(found.argmax(axis=1), rows.labels)
+def check_range(text: str | None) -> tuple[float, float] | None:
+    """The similarities that --label-range names, such as 0,5.
+
+    Raises:
+        InputError: they are no two numbers, or the first is not the lower one.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"--label-range is two numbers such as 0,5, found {text!r}") from None
+    check_scale((low, high))
+    return low, high
 
 
 def check_problem(name: str) -> Problem:
@@ -156,93 +122,15 @@ def check_problem(name: str) -> Problem:
     return cast(Problem, name)
 
 
-def read_labelled(
-    path: Path,
-    validation: Path | None,
-    columns: Columns,
-    seed: int,
-    names: Sequence[str] | None = None,
-    problem: Problem = "single_label",
-    *,
-    lenient: bool = False,
-) -> tuple[TrainingSet, TrainingSet]:
-    """Rows to train on and rows to measure on; `lenient` names bad ones and leaves them out."""
-    rows = _read(path, columns, columns.label, names, problem, lenient)
-    if validation is None:
-        return split_off(rows, 0.1, seed, at_most=2000)
-    return rows, _read(validation, columns, columns.label, rows.names, problem, lenient)
-
-
-def read_unlabelled(
-    path: Path, columns: Columns, names: Sequence[str], problem: Problem, lenient: bool
-) -> TrainingSet:
-    """Rows whose labels, if any, are not looked at."""
-    return _read(path, columns, None, names, problem, lenient)
-
-
-def _read(
-    path: Path,
-    columns: Columns,
-    label_column: str | None,
-    names: Sequence[str] | None,
-    problem: Problem,
-    lenient: bool,
-) -> TrainingSet:
-    told = data.BadRows(str(path), _tell if lenient else None)
-    several = problem == "multi_label" and label_column is not None
-    rows = data.read_rows(
-        path,
-        text_column=columns.text,
-        pair_column=columns.pair,
-        label_column=None if several else label_column,
-        keep=(label_column,) if several and label_column is not None else (),
-        report=_tell if lenient else None,
-    )
-    found: list[tuple[str, str | None, Label]] = []
-    for row in rows:
-        label: Label = row.label
-        try:
-            if several and label_column is not None:
-                value = row.extra[label_column]
-                label = None if value is None else several_labels(value, label_column)
-            elif problem == "regression" and row.label is not None:
-                number(row.label, str(label_column))
-            elif names is not None and row.label is not None and row.label not in names:
-                raise InputError(f"label {row.label!r} is not one of {list(names)}")
-        except InputError as error:
-            told.add(row.line, str(error))
-            continue
-        found.append((row.text, row.pair, label))
-    told.close()
-    if label_column is not None and found and all(label is None for *_, label in found):
-        raise InputError(
-            f"{path}: no row has a {label_column!r}; name the column with the labels by "
-            "--label-column"
-        )
-    return training_set(found, names, problem)
-
-
-def _tell(message: str) -> None:
-    say(f"limbeck: {message}")
-
-
-def append(first: TrainingSet, second: TrainingSet) -> TrainingSet:
-    """The rows of both, in order; they have the same label names."""
-    assert first.names == second.names
-    if (first.pairs is None) != (second.pairs is None):
-        raise InputError("one of the files has pairs of texts and the other has not")
-    return replace(
-        first,
-        texts=first.texts + second.texts,
-        labels=np.concatenate([first.labels, second.labels]),
-        pairs=None if first.pairs is None or second.pairs is None else first.pairs + second.pairs,
-    )
+def reporter(lenient: bool) -> Callable[[str], None] | None:
+    """What tells of bad rows and leaves them out; None where they shall be an error."""
+    return (lambda message: say(f"limbeck: {message}")) if lenient else None
 
 
 def show_training(
     made: Checkpoint,
     report: TrainingReport,
-    held_out: TrainingSet,
+    held_out: Rows,
     out: Path,
     teacher: Checkpoint | None = None,
 ) -> None:
@@ -252,10 +140,11 @@ def show_training(
         f"{report.seconds:.0f} s ({report.tokens_per_second:.0f} tokens/s, {report.precision}), "
         f"loss {report.first_loss:.3f} -> {report.last_loss:.3f}"
     )
-    labelled = held_out.take(np.flatnonzero(held_out.labelled))
-    if len(labelled):
+    if held_out.labelled.any():
         for name, model in (("teacher", teacher), ("trained", made)):
             if model is not None:
-                metric, value = _quality(logits.of(model, labelled), labelled)
-                typer.echo(f"{name}: {metric} {value:.4f} on {len(labelled)} held-out rows")
+                found = quality.of(model, held_out)
+                typer.echo(
+                    f"{name}: {found.metric} {found.value:.4f} on {found.rows} held-out rows"
+                )
     typer.echo(f"{out}  {made.size_bytes / 1e6:.1f} MB fp32  {made.digest}")

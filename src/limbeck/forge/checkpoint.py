@@ -1,4 +1,4 @@
-"""A torch classifier with its tokenizer and lineage, as a value; to and from model directories."""
+"""A torch model with its tokenizer and lineage, as a value; to and from model directories."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ import transformers
 import limbeck
 from limbeck import huggingface, text
 from limbeck.errors import ModelError
-from limbeck.spec import Problem
+from limbeck.forge import heads
+from limbeck.huggingface.sentence import read_modules
+from limbeck.spec import Pooling, Problem, Task
 
 if TYPE_CHECKING:
-    from limbeck.forge.examples import TrainingSet
+    from limbeck.forge.rows import Rows
     from limbeck.forge.training import TrainingReport
 
 # Files that make a tokenizer, beside tokenizer.json; copied along so that transformers can load it.
@@ -43,14 +45,22 @@ _PROBLEM_TYPES: dict[Problem, str] = {
     "multi_label": "multi_label_classification",
     "regression": "regression",
 }
+_CLASSES: dict[Task, Any] = {
+    "text-classification": transformers.AutoModelForSequenceClassification,
+    "token-classification": transformers.AutoModelForTokenClassification,
+    "question-answering": transformers.AutoModelForQuestionAnswering,
+    "sentence-embedding": transformers.AutoModel,
+}
+TRAINED_TASKS: tuple[Task, ...] = tuple(_CLASSES)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Checkpoint:
-    """A torch model for sequence classification and what belongs to it.
+    """A torch model for one of the forge's tasks and what belongs to it.
 
-    `source` is the directory that the tokenizer's files come from, `max_tokens` where texts are cut
-    in training and in the artifact, `lineage` what it was made from.
+    `labels` are empty for sentence embedding. `source` is the directory that the tokenizer's files
+    come from, `max_tokens` where texts are cut in training and in the artifact, `lineage` what it
+    was made from.
     """
 
     model: Any
@@ -67,6 +77,8 @@ class Checkpoint:
         hasher = hashlib.sha256()
         shape = (config.model_type, config.num_hidden_layers, config.hidden_size)
         hasher.update(repr((*shape, self.max_tokens, self.labels)).encode())
+        if self.task == "sentence-embedding":
+            hasher.update(repr(heads.pooling_of(self.model)).encode())
         for name, value in sorted(self.model.state_dict().items()):
             array = value.detach().contiguous().cpu().numpy()
             hasher.update(f"{name} {array.dtype} {array.shape}".encode())
@@ -74,8 +86,15 @@ class Checkpoint:
         return hasher.hexdigest()
 
     @property
+    def task(self) -> Task:
+        """What it answers."""
+        return heads.task_of(self.model)
+
+    @property
     def problem(self) -> Problem:
         """What its logits are: of one label, of several, or a number."""
+        if self.task != "text-classification":
+            return "regression" if self.task == "sentence-embedding" else "single_label"
         named = self.model.config.problem_type
         for problem, name in _PROBLEM_TYPES.items():
             if named == name:
@@ -92,12 +111,15 @@ class Checkpoint:
         return sum(int(p.numel()) * p.element_size() for p in self.model.parameters())
 
     def save(self, directory: str | Path) -> Path:
-        """Write a Hugging Face directory that transformers and limbeck both load."""
+        """Write a Hugging Face directory that transformers and limbeck both load; for sentence
+        embedding one of sentence-transformers."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         with quiet():
             self.model.save_pretrained(directory)
         copy_tokenizer(self.source, directory, self.max_tokens)
+        if self.task == "sentence-embedding":
+            _write_modules(directory, self.model, self.max_tokens)
         lineage = json.dumps(dict(self.lineage), indent=2, sort_keys=True)
         (directory / "lineage.json").write_text(lineage + "\n", encoding="utf-8")
         return directory
@@ -127,7 +149,7 @@ _Made = TypeVar("_Made", bound=Checkpoint)
 
 
 def trained(
-    model: _Made, step: str, rows: TrainingSet, config: Any, report: TrainingReport, **more: object
+    model: _Made, step: str, rows: Rows, config: Any, report: TrainingReport, **more: object
 ) -> _Made:
     """The value after a training step, ready to answer, with the step in its lineage.
 
@@ -173,8 +195,12 @@ def load_for_training(
     seed: int,
     dropout: float | None = None,
     problem: Problem = "single_label",
+    task: Task = "text-classification",
 ) -> tuple[Any, Path]:
     """An encoder with a fresh head for these labels, and the directory it came from.
+
+    For sentence embedding there is no head: vectors are pooled as a sentence-transformers directory
+    says, and as their mean elsewhere.
 
     Raises:
         ModelError: no such model, an architecture that limbeck cannot run, or weights that
@@ -182,53 +208,74 @@ def load_for_training(
     """
     directory = huggingface.resolve(str(name_or_path))
     with as_safetensors(directory) as loadable:
-        options: dict[str, Any] = {
-            "num_labels": len(labels),
-            "id2label": dict(enumerate(labels)),
-            "label2id": {name: index for index, name in enumerate(labels)},
-            "problem_type": _PROBLEM_TYPES[problem],
-            "ignore_mismatched_sizes": True,
-        }
+        modules = read_modules(loadable)
+        folder = loadable if modules is None else modules.encoder
+        options: dict[str, Any] = {}
+        if task != "sentence-embedding":
+            options = {
+                "num_labels": len(labels),
+                "id2label": dict(enumerate(labels)),
+                "label2id": {name: index for index, name in enumerate(labels)},
+                "ignore_mismatched_sizes": True,
+            }
+        if task == "text-classification":
+            options["problem_type"] = _PROBLEM_TYPES[problem]
         if dropout is not None:
-            options |= _dropout_options(loadable, dropout)
+            options |= _dropout_options(folder, dropout)
         with quiet(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = _from_pretrained(loadable, options)
-    return model, directory
+            model = _from_pretrained(folder, task, options)
+        if task == "sentence-embedding":
+            pooling: tuple[Pooling, ...] = ("mean",) if modules is None else modules.pooling
+            heads.set_pooling(model, pooling, modules is not None and modules.normalize)
+        source = directory / folder.relative_to(loadable)
+    return model, source
 
 
-def load(name_or_path: str | Path) -> Checkpoint:
-    """A classifier that has been trained before, head and all.
+def load(name_or_path: str | Path, task: Task | None = None) -> Checkpoint:
+    """A model that has been trained before, head and all.
+
+    Args:
+        task: None: the one that it was trained for. A plain encoder asked for "sentence-embedding"
+            gives the mean of its states.
 
     Raises:
-        ModelError: it cannot be loaded, or it has no trained classification head.
+        ModelError: it cannot be loaded, or it has no trained head.
     """
     directory = huggingface.resolve(str(name_or_path))
     with as_safetensors(directory) as loadable:
-        spec = huggingface.read(loadable, task="text-classification").spec
-        with quiet():
-            model = _from_pretrained(loadable, {})
+        read = huggingface.read(loadable, task=task)
+        if read.spec.task.task not in _CLASSES:
+            raise ModelError(
+                f"{name_or_path} is a plain encoder without a trained head: fine-tune it for a "
+                "task first, or ask for task 'sentence-embedding', the mean of its states"
+            )
+        found = read.spec.task
+        with quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # for parts that the directory lacks because nothing reads them
+            model = _from_pretrained(read.directory, found.task, {})
+        if found.task == "sentence-embedding":
+            heads.set_pooling(model, found.pooling, found.normalize)
+        source = directory / read.directory.relative_to(loadable)
     model.eval()
     lineage_file = directory / "lineage.json"
     lineage = json.loads(lineage_file.read_text("utf-8")) if lineage_file.is_file() else {}
     return Checkpoint(
         model=model,
-        source=directory,
-        tokenizer=text.Tokenizer.from_directory(directory),
-        labels=spec.task.labels,
-        max_tokens=text.resolve_max_tokens(directory, spec.encoder.max_tokens),
+        source=source,
+        tokenizer=text.Tokenizer.from_directory(source),
+        labels=found.labels,
+        max_tokens=text.resolve_max_tokens(source, read.spec.encoder.max_tokens),
         lineage=lineage,
     )
 
 
-def _from_pretrained(directory: Path, options: Mapping[str, Any]) -> Any:
+def _from_pretrained(directory: Path, task: Task, options: Mapping[str, Any]) -> Any:
     # On short rows the backward pass of torch's fused attention takes as long as all the rest of a
     # step on a CPU; three plain matrix products take a tenth of that (docs/decisions/0006).
     options = {"attn_implementation": "eager", **options}
     try:
-        return transformers.AutoModelForSequenceClassification.from_pretrained(
-            directory, dtype=torch.float32, **options
-        )
+        return _CLASSES[task].from_pretrained(directory, dtype=torch.float32, **options)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError(f"transformers cannot load {directory}: {error}") from error
 
@@ -305,3 +352,33 @@ def copy_tokenizer(source: Path, target: Path, max_tokens: int) -> None:
     settings.pop("name_or_path", None)  # a path on the machine that saved it
     data = json.dumps(settings, indent=2, ensure_ascii=False)
     (target / "tokenizer_config.json").write_text(data + "\n", encoding="utf-8")
+
+
+def _write_modules(directory: Path, model: Any, max_tokens: int) -> None:
+    """What sentence-transformers wants beside an encoder: which modules follow it."""
+    pooling, normalize = heads.pooling_of(model)
+    kinds = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
+    modules = [
+        {
+            "idx": index,
+            "name": str(index),
+            "path": f"{index}_{kind}" if index else "",
+            "type": f"sentence_transformers.models.{kind}",
+        }
+        for index, kind in enumerate(kinds)
+    ]
+    # the names of sentence-transformers' flags
+    flags = {
+        "pooling_mode_cls_token": "cls" in pooling,
+        "pooling_mode_mean_tokens": "mean" in pooling,
+        "pooling_mode_max_tokens": "max" in pooling,
+    }
+    width = {"word_embedding_dimension": int(model.config.hidden_size)}
+    lengths = {"max_seq_length": max_tokens, "do_lower_case": False}
+    for name, content in (
+        ("modules.json", modules),
+        ("1_Pooling/config.json", width | flags),
+        ("sentence_bert_config.json", lengths),
+    ):
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -15,12 +15,15 @@ import numpy.typing as npt
 import torch
 
 from limbeck.errors import InputError, TrainingError
-from limbeck.forge import loop, losses, training
+from limbeck.forge import heads, loop, training
+from limbeck.forge.answers import Answers
 from limbeck.forge.checkpoint import Checkpoint, Student, trained
-from limbeck.forge.examples import TrainingSet
 from limbeck.forge.intermediate import IntermediateConfig, IntermediateLoss
 from limbeck.forge.losses import SoftLoss
+from limbeck.forge.objectives import Objective, objective
+from limbeck.forge.rows import Rows
 from limbeck.forge.saves import Saves
+from limbeck.forge.teacher import check_fit
 from limbeck.forge.training import TrainingConfig, TrainingReport
 
 
@@ -30,8 +33,8 @@ class DistilConfig:
 
     loss = soft_weight * soft + (1 - soft_weight) * hard labels. soft_loss "kl": T**2 * KL(teacher
     || student) at temperature T (Hinton et al. 2015); "mse": the mean squared difference of logits
-    (Tang et al. 2019), which has no temperature and is what regression takes in any case. Rows
-    without a label carry the soft part alone.
+    (Tang et al. 2019), which has no temperature and is what numbers and vectors take in any case.
+    Rows without a label carry the soft part alone.
     inside: losses on hidden states and attention, added to this.
     """
 
@@ -51,24 +54,20 @@ class DistilConfig:
 
 
 def distillation_loss(
-    logits: npt.NDArray[np.float32], rows: TrainingSet, config: DistilConfig
+    answers: Answers, objective: Objective, config: DistilConfig
 ) -> training.Loss:
     """Soft targets and hard labels with their weights.
 
     Args:
-        logits: the teacher's, [N, L], for these rows.
+        answers: the teacher's, for the rows of the objective.
     """
-    soft_targets, hard_targets = torch.from_numpy(logits), torch.from_numpy(rows.labels)
-    weights = training.label_weights(rows, config.training)
 
     def loss(
-        student: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
+        found: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
     ) -> torch.Tensor:
-        places = torch.from_numpy(indexes)
-        soft = losses.soft_answers(
-            student, soft_targets[places], rows.problem, config.soft_loss, config.temperature
-        )
-        hard = losses.hard_labels(student, hard_targets[places], rows.problem, weights)
+        wanted = objective.of(answers, indexes, batch).to(found.device)
+        soft = objective.soft(found, wanted, indexes, batch, config.soft_loss, config.temperature)
+        hard = objective.hard(found, indexes, batch)
         return config.soft_weight * soft + (1 - config.soft_weight) * hard
 
     return loss
@@ -76,8 +75,8 @@ def distillation_loss(
 
 def offline(
     student: Student,
-    rows: TrainingSet,
-    logits: npt.NDArray[np.float32],
+    rows: Rows,
+    logits: Answers,
     config: DistilConfig = DistilConfig(),
     *,
     teacher: Checkpoint | None = None,
@@ -87,7 +86,7 @@ def offline(
 
     Args:
         rows: labelled or not; labels in the student's order.
-        logits: the teacher's, [N, L], as `limbeck.forge.logits.of` gives them.
+        logits: the teacher's answers, as `limbeck.forge.logits.of` gives them.
         teacher: whose inside the student learns from, where the configuration asks for that; it
             runs along on every batch.
         saves: where an interrupted training keeps its state, and goes on from.
@@ -97,21 +96,18 @@ def offline(
             do not fit together.
         TrainingError: the loss is not finite, or the inside is asked for without a teacher.
     """
-    if logits.shape != (len(rows), len(student.labels)):
-        raise InputError(
-            f"teacher logits are {list(logits.shape)}; {len(rows)} rows and "
-            f"{len(student.labels)} labels need [{len(rows)}, {len(student.labels)}]"
-        )
-    if rows.names and rows.names != student.labels:
-        raise InputError(f"labels {list(rows.names)} are not the teacher's {list(student.labels)}")
-    if rows.problem != student.problem:
-        raise InputError(f"the rows are for {rows.problem}, the student for {student.problem}")
+    check_fit(rows, student, "student")
+    wanted = objective(
+        rows,
+        student.tokenizer,
+        student.max_tokens,
+        balance=config.training.balance_classes,
+    )
+    wanted.check(logits, heads.width(student.model))
     if config.soft_weight == 0 and not rows.labelled.all():
         raise TrainingError("with soft_weight 0 every row needs a label")
-    tokenised = training.tokenise(student.tokenizer, rows, student.max_tokens)
-    report = _train(
-        student, tokenised, distillation_loss(logits, rows, config), config, teacher, saves
-    )
+    loss = distillation_loss(logits, wanted, config)
+    report = _train(student, wanted.tokens, loss, config, teacher, saves)
     return trained(student, "distil", rows, config, report), report
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import replace
+from itertools import pairwise
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from limbeck.errors import InputError
-from limbeck.forge.examples import UNLABELLED
+from limbeck.forge.answers import Answers, Packed
+from limbeck.forge.rows import UNLABELLED
 from limbeck.spec import Problem
 
 Combination = Literal["mean", "weighted", "confidence"]
 _Floats = npt.NDArray[np.float64]
 
 
+@overload
 def combine(
     logits: Sequence[npt.NDArray[np.float32]],
     how: Combination = "mean",
@@ -24,26 +28,99 @@ def combine(
     weights: Sequence[float] | None = None,
     labels: npt.NDArray[np.int64] | None = None,
     problem: Problem = "single_label",
-) -> npt.NDArray[np.float32]:
-    """Logits [N, L] whose softmax at `temperature` is the combination of the teachers'.
+) -> npt.NDArray[np.float32]: ...
 
-    For "multi_label" it is the sigmoid, label by label; for "regression" the numbers themselves.
+
+@overload
+def combine(
+    logits: Sequence[Answers],
+    how: Combination = "mean",
+    *,
+    temperature: float = 2.0,
+    weights: Sequence[float] | None = None,
+    labels: npt.NDArray[np.int64] | None = None,
+    problem: Problem = "single_label",
+) -> Answers: ...
+
+
+def combine(
+    logits: Sequence[Answers],
+    how: Combination = "mean",
+    *,
+    temperature: float = 2.0,
+    weights: Sequence[float] | None = None,
+    labels: npt.NDArray[np.int64] | None = None,
+    problem: Problem = "single_label",
+) -> Answers:
+    """Answers whose softmax at `temperature` is the combination of the teachers'.
+
+    For "multi_label" it is the sigmoid, label by label; for "regression", and so for vectors, the
+    numbers themselves; for question answering the softmax over the tokens of a window.
 
     Args:
-        logits: of K teachers, [N, L] each, labels in the same order.
+        logits: of K teachers, [N, L] each or packed, labels in the same order.
         how: "mean" of their distributions (Hinton et al. 2015, section 3); "weighted": with
             `weights`, such as each teacher's accuracy on validation rows; "confidence": on each
-            row the teachers that know it better count for more (Zhang et al. 2022, CA-MKD,
-            equation 4: (1 - exp(e_k) / sum_j exp(e_j)) / (K - 1), e the cross entropy with the
-            label; on rows without one, the entropy of the teacher's own answer).
-        labels: [N], UNLABELLED where there is none; for "confidence", which is for "single_label"
-            alone.
+            row (or token) the teachers that know it better count for more (Zhang et al. 2022,
+            CA-MKD, equation 4: (1 - exp(e_k) / sum_j exp(e_j)) / (K - 1), e the cross entropy with
+            the label; on rows without one, the entropy of the teacher's own answer).
+        labels: [N], or [T] for packed tags, UNLABELLED where there is none; for "confidence", which
+            is for one label of several alone.
 
     Raises:
         InputError: teachers that do not fit together, or weights that are none.
     """
     if not logits:
         raise InputError("there are no teachers to combine")
+    packed = [one for one in logits if isinstance(one, Packed)]
+    if packed:
+        return _packed(packed, len(logits), how, temperature, weights, labels)
+    return _combined([_array(one) for one in logits], how, temperature, weights, labels, problem)
+
+
+def _array(answers: Answers) -> npt.NDArray[np.float32]:
+    assert not isinstance(answers, Packed)
+    return answers
+
+
+def _packed(
+    packed: Sequence[Packed],
+    teachers: int,
+    how: Combination,
+    temperature: float,
+    weights: Sequence[float] | None,
+    labels: npt.NDArray[np.int64] | None,
+) -> Packed:
+    first = packed[0]
+    if len(packed) < teachers or any(one.task != first.task for one in packed):
+        raise InputError("teachers answer different tasks")
+    if any(one.tokens != first.tokens for one in packed):
+        raise InputError(
+            "teachers read different tokens: to be combined token by token they need the same "
+            "rows, vocabulary and maximum"
+        )
+    values = [one.values for one in packed]
+    if first.task == "token-classification":
+        made = _combined(values, how, temperature, weights, labels, "single_label")
+        return replace(first, values=made)
+    if how == "confidence":
+        raise InputError("teachers of question-answering are combined by mean or weighted")
+    made = np.zeros_like(first.values)
+    for begin, end in pairwise(first.offsets):
+        # start and end are two distributions over the window's tokens: [2, S]
+        some = [one[begin:end].T for one in values]
+        made[begin:end] = _combined(some, how, temperature, weights, None, "single_label").T
+    return replace(first, values=made)
+
+
+def _combined(
+    logits: Sequence[npt.NDArray[np.float32]],
+    how: Combination,
+    temperature: float,
+    weights: Sequence[float] | None,
+    labels: npt.NDArray[np.int64] | None,
+    problem: Problem,
+) -> npt.NDArray[np.float32]:
     shapes = {one.shape for one in logits}
     if len(shapes) > 1:
         raise InputError(f"teachers answer in different shapes: {sorted(shapes)}")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from limbeck.errors import InputError, TrainingError
-from limbeck.spec import Problem
+from limbeck.forge.rows import UNLABELLED as UNLABELLED
+from limbeck.forge.rows import digest_of, taken
+from limbeck.forge.rows import split_off as split_off
+from limbeck.forge.tokenised import TokenisedSet, from_encoded
+from limbeck.spec import Problem, Task
+from limbeck.text import Tokenizer
 
-# What torch's cross entropy leaves out by default; an unlabelled row carries it, or, where labels
-# are numbers, NaN.
-UNLABELLED = -100
 # The one output of a regression model.
 SCORE = ("score",)
 # A label as a file has it: one name, several names, or a number in text.
@@ -37,6 +38,7 @@ class TrainingSet:
     names: tuple[str, ...]
     pairs: tuple[str, ...] | None = None
     problem: Problem = "single_label"
+    task: ClassVar[Task] = "text-classification"
 
     def __post_init__(self) -> None:
         assert len(self.texts) == len(self.labels)
@@ -59,25 +61,67 @@ class TrainingSet:
     @property
     def text_digest(self) -> str:
         """SHA-256 over the texts alone, what a teacher's logits depend on."""
-        return _digest(self.texts, self.pairs)
+        return digest_of(self.texts, self.pairs)
 
     @property
     def digest(self) -> str:
         """SHA-256 over texts, labels and label names."""
         if self.problem == "single_label":
             labels = [str(int(label)) for label in self.labels]
-            return _digest(self.texts, self.pairs, labels, self.names)
+            return digest_of(self.texts, self.pairs, labels, self.names)
         labels = [str(label.tolist()) for label in self.labels]
-        return _digest(self.texts, self.pairs, labels, self.names, (self.problem,))
+        return digest_of(self.texts, self.pairs, labels, self.names, (self.problem,))
 
     def take(self, indexes: Sequence[int] | npt.NDArray[np.int64]) -> TrainingSet:
         """The rows at these places, in this order."""
         return replace(
             self,
-            texts=tuple(self.texts[i] for i in indexes),
+            texts=taken(self.texts, indexes),
             labels=self.labels[np.asarray(indexes, dtype=np.int64)],
-            pairs=None if self.pairs is None else tuple(self.pairs[i] for i in indexes),
+            pairs=None if self.pairs is None else taken(self.pairs, indexes),
         )
+
+    def joined(self, other: TrainingSet) -> TrainingSet:
+        """The rows of both, in order; they have the same label names.
+
+        Raises:
+            InputError: one has pairs of texts and the other has not.
+        """
+        assert (self.names, self.problem) == (other.names, other.problem)
+        if (self.pairs is None) != (other.pairs is None):
+            raise InputError("some of the rows are pairs of texts and some are not")
+        pairs = None if self.pairs is None or other.pairs is None else self.pairs + other.pairs
+        return replace(
+            self,
+            texts=self.texts + other.texts,
+            labels=np.concatenate([self.labels, other.labels]),
+            pairs=pairs,
+        )
+
+    def nothing_to_learn(self) -> str | None:
+        """Why labelled rows teach nothing; None: they do."""
+        if len(np.unique(self.labels, axis=0)) >= 2:
+            return None
+        if self.problem == "regression":
+            return f"every row has the number {self.labels[0]:g}; there is nothing to learn"
+        if self.problem == "multi_label":
+            return "every row has the same labels; there is nothing to tell apart"
+        name = self.names[int(self.labels[0])]
+        return f"the training data has the one label {name!r}; a classifier needs two or more"
+
+    def keys(self) -> Sequence[Hashable]:
+        """[N]: equal texts are equal."""
+        return self.texts if self.pairs is None else list(zip(self.texts, self.pairs, strict=True))
+
+    def strata(self) -> npt.NDArray[np.int64]:
+        """[N]: the label, where there is one."""
+        if self.problem == "single_label":
+            return self.labels
+        return np.zeros(len(self), dtype=np.int64)
+
+    def tokenised(self, tokenizer: Tokenizer, max_tokens: int) -> TokenisedSet:
+        """One sequence a row; longer ones are cut."""
+        return from_encoded(tokenizer.encode(self.texts, self.pairs, max_tokens=max_tokens))
 
 
 def is_labelled(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
@@ -89,17 +133,6 @@ def is_labelled(labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     if labels.ndim == 2:
         nothing = np.any(nothing, axis=1)
     return ~nothing
-
-
-def _digest(*columns: Sequence[str] | None) -> str:
-    hasher = hashlib.sha256()
-    for column in columns:
-        hasher.update(b"absent" if column is None else f"column {len(column)}".encode())
-        for value in column or ():
-            data = value.encode("utf-8", "surrogatepass")
-            hasher.update(len(data).to_bytes(8, "little"))
-            hasher.update(data)
-    return hasher.hexdigest()
 
 
 def class_weights(rows: TrainingSet) -> npt.NDArray[np.float32] | None:
@@ -208,31 +241,3 @@ def _label_order(name: str) -> tuple[int, float, str]:
         return (0, float(name), name)
     except ValueError:
         return (1, 0.0, name)
-
-
-def split_off(
-    rows: TrainingSet, share: float, seed: int, at_most: int | None = None
-) -> tuple[TrainingSet, TrainingSet]:
-    """Hold out a share of the rows at random, label by label where there is one: (kept, held out).
-
-    Equal texts always land on one side, so that the held-out rows are unseen ones.
-    """
-    by_text: dict[tuple[str, str], list[int]] = {}
-    for index, text in enumerate(rows.texts):
-        pair = "" if rows.pairs is None else rows.pairs[index]
-        by_text.setdefault((text, pair), []).append(index)
-    groups: dict[int, list[list[int]]] = {}
-    for members in by_text.values():
-        label = int(rows.labels[members[0]]) if rows.problem == "single_label" else 0
-        groups.setdefault(label, []).append(members)
-    held: list[int] = []
-    kept: list[int] = []
-    generator = np.random.default_rng(seed)
-    share = share if at_most is None else min(share, at_most / len(rows))
-    for label in sorted(groups):
-        group = groups[label]
-        order = generator.permutation(len(group))
-        cut = round(share * len(group))
-        for place, index in enumerate(order):
-            (held if place < cut else kept).extend(group[index])
-    return rows.take(sorted(kept)), rows.take(sorted(held))

@@ -68,7 +68,7 @@ def export(
                 out,
                 Path(scratch),
                 precision=precision,
-                task=task or "text-classification",
+                task=task or model.task,
                 threshold=threshold,
                 max_tokens=max_tokens or model.max_tokens,
                 calibrate=calibrate,

@@ -164,14 +164,14 @@ class _Loop:
             group["lr"] = self.config.learning_rate * rate_at(share, self.config.warmup_share)
         random = torch.get_rng_state()
         own = self.group.share(indexes)
-        value = torch.zeros(())
+        value = torch.zeros((), device=self.trained[0].device)
         if len(own):
             batch = training.collate(self.model, self.rows, own)
             value = self.loss(training.forward(self.model, batch, self.precision), own, batch)
             if self.group.count > 1:
                 value = value * (len(own) / len(indexes))
             training.backward(value)
-        value = self.group.total(value.detach().to(self.trained[0].device))
+        value = self.group.total(value.detach())
         self.group.add_gradients(self.trained)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.config.max_gradient_norm)
         if not (math.isfinite(value.item()) and math.isfinite(norm.item())):
@@ -201,6 +201,7 @@ class _Loop:
     ) -> None:
         """Leave the last good state behind and say which rows ended the run."""
         self.optimiser.zero_grad(set_to_none=True)
+        owners = np.arange(len(self.rows)) if self.rows.rows is None else self.rows.rows
         kept = ""
         if self.saves is not None:
             self._save(self.saves, random)
@@ -208,7 +209,7 @@ class _Loop:
         raise TrainingError(
             f"{self.description}: loss {value} and gradient norm {norm} at step "
             f"{len(self.losses) + 1} of {self.planned} (epoch {self.epoch}), on the batch of rows "
-            f"{sorted(int(index) for index in indexes)}; look at these rows, or lower the "
+            f"{sorted({int(row) for row in owners[indexes]})}; look at these rows, or lower the "
             f"learning rate ({self.config.learning_rate:g}){kept}"
         )
 

@@ -152,3 +152,98 @@ def _over_tokens(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean of [b, S] over what is no padding."""
     weights = mask.to(values.dtype)
     return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def hard_tags(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    scored: torch.Tensor,
+    weights: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Cross entropy of tags, mean over the tokens that speak for a word; one whose word has no tag
+    counts as a zero.
+
+    Args:
+        logits: [b, S, L]. labels: [b, S], -100 where there is none. scored: [b, S] bool. weights:
+            [L]: of a word by its tag.
+    """
+    each = functional.cross_entropy(
+        logits.transpose(1, 2), labels, weight=weights, reduction="none"
+    )
+    return (each * scored).sum() / scored.sum().clamp(min=1)
+
+
+def soft_tags(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    scored: torch.Tensor,
+    kind: SoftLoss,
+    temperature: float,
+) -> torch.Tensor:
+    """`soft_answers` over the tokens that speak for a word; [b, S, L], scored [b, S] bool."""
+    if not bool(scored.any()):
+        return student.sum() * 0.0
+    return soft_answers(student[scored], teacher[scored], "single_label", kind, temperature)
+
+
+def hard_spans(logits: torch.Tensor, places: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Cross entropies of first and last token of the answer among all tokens of the window, mean of
+    the two and over windows (Devlin et al. 2019, section 4.2); an unlabelled window is a zero.
+
+    Args:
+        logits: [b, S, 2]. places: [b, 2], -100 where nobody has said. mask: [b, S].
+    """
+    scores = logits.masked_fill(~mask.bool().unsqueeze(-1), float("-inf"))
+    return functional.cross_entropy(scores, places, reduction="none").mean()
+
+
+def soft_spans(
+    student: torch.Tensor,
+    teacher: torch.Tensor,
+    allowed: torch.Tensor,
+    kind: SoftLoss,
+    temperature: float,
+) -> torch.Tensor:
+    """T**2 * KL over the places at which an answer may begin, and those at which it may end, mean
+    of the two and over windows; or the mean squared difference of these logits.
+
+    Args:
+        student, teacher: [b, S, 2]. allowed: [b, S] bool, at least one place in a window.
+    """
+    if kind == "mse":
+        return logits_mse(student[allowed], teacher[allowed])
+    blocked = ~allowed.unsqueeze(1)
+    expected, found = (
+        functional.log_softmax(
+            (one.transpose(1, 2) / temperature).masked_fill(blocked, float("-inf")), dim=-1
+        )
+        for one in (teacher, student)
+    )
+    # an impossible place is so on both sides, and -inf - -inf is no number
+    zero = found.new_zeros(())
+    expected, found = (torch.where(blocked, zero, one) for one in (expected, found))
+    shares = torch.where(blocked, zero, expected.exp())
+    return (shares * (expected - found)).sum(-1).mean() * temperature**2
+
+
+def similarity(first: torch.Tensor, second: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Squared difference of cosine and label, mean over pairs; one without a label is a zero
+    (Reimers and Gurevych 2019, section 3, the regression objective).
+
+    Args:
+        first, second: vectors [b, C]. labels: [b], NaN where there is none.
+    """
+    known = ~torch.isnan(labels)
+    cosines = functional.cosine_similarity(first, second, dim=-1)
+    return ((cosines - torch.nan_to_num(labels)).square() * known).mean()
+
+
+def soft_vectors(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Squared distance to the teacher's vectors, mean over them (Reimers and Gurevych 2020,
+    equation 1), as a share of their mean squared length, so that neither width nor length of the
+    vectors weighs in. 2 - 2 * cosine for vectors of length 1.
+
+    Args:
+        student, teacher: [b, C].
+    """
+    return (student - teacher).square().sum() / teacher.square().sum().clamp(min=1e-12)

@@ -15,12 +15,13 @@ import numpy.typing as npt
 import torch
 
 from limbeck.errors import InputError, TrainingError
-from limbeck.forge import loop, losses, training
+from limbeck.forge import heads, loop, training
 from limbeck.forge.checkpoint import Student, trained
 from limbeck.forge.distil import DistilConfig
-from limbeck.forge.examples import TrainingSet
+from limbeck.forge.objectives import Objective, objective
+from limbeck.forge.rows import Rows
 from limbeck.forge.saves import Saves
-from limbeck.forge.teacher import check_labels
+from limbeck.forge.teacher import check_fit, check_labels
 from limbeck.forge.training import TrainingReport
 
 
@@ -30,7 +31,7 @@ class _Answer:
 
 
 class _Peers(torch.nn.Module):
-    """Several classifiers as one: logits [b, K * L], those of the first student first."""
+    """Several models as one: answers [..., K * L], those of the first student first."""
 
     def __init__(self, models: Sequence[Any]) -> None:
         super().__init__()
@@ -49,7 +50,7 @@ class _Peers(torch.nn.Module):
         for model in self._models:
             typed = token_type_ids is not None and training.takes_types(model)
             inputs = both | ({"token_type_ids": token_type_ids} if typed else {})
-            found.append(model(**inputs).logits)
+            found.append(heads.answers(model, model(**inputs), inputs))
         return _Answer(torch.cat(found, dim=-1))
 
     def get_input_embeddings(self) -> _Words:
@@ -71,23 +72,20 @@ class _Words:
             table.requires_grad_(wanted)
 
 
-def peer_loss(rows: TrainingSet, students: int, config: DistilConfig) -> training.Loss:
+def peer_loss(objective: Objective, students: int, config: DistilConfig) -> training.Loss:
     """Each student: soft_weight * soft targets of the mean + (1 - soft_weight) * hard labels; the
     sum over the students, for each has gradients of its own."""
-    targets = torch.from_numpy(rows.labels)
-    weights = training.label_weights(rows, config.training)
 
     def loss(
-        logits: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
+        found: torch.Tensor, indexes: npt.NDArray[np.int64], batch: training.Batch
     ) -> torch.Tensor:
-        answers = logits.view(len(logits), students, -1)
-        together = answers.mean(dim=1).detach()
-        total = logits.new_zeros(())
-        for own in answers.unbind(dim=1):
-            right = targets[torch.from_numpy(indexes)]
-            hard = losses.hard_labels(own, right, rows.problem, weights)
-            soft = losses.soft_answers(
-                own, together, rows.problem, config.soft_loss, config.temperature
+        answers = found.view(*found.shape[:-1], students, -1)
+        together = answers.mean(dim=-2).detach()
+        total = found.new_zeros(())
+        for own in answers.unbind(dim=-2):
+            hard = objective.hard(own, indexes, batch)
+            soft = objective.soft(
+                own, together, indexes, batch, config.soft_loss, config.temperature
             )
             total = total + config.soft_weight * soft + (1 - config.soft_weight) * hard
         return total
@@ -97,7 +95,7 @@ def peer_loss(rows: TrainingSet, students: int, config: DistilConfig) -> trainin
 
 def online(
     students: Sequence[Student],
-    rows: TrainingSet,
+    rows: Rows,
     config: DistilConfig = DistilConfig(),  # noqa: B008
     *,
     saves: Saves | None = None,
@@ -117,22 +115,32 @@ def online(
         raise InputError("students learn from one another: give at least two")
     first = students[0]
     for other in students[1:]:
+        if other.task != first.task:
+            raise InputError(f"students are for {first.task} and {other.task}")
         if other.labels != first.labels:
             raise InputError(f"students have the labels {first.labels} and {other.labels}")
         if other.tokenizer.vocab_size != first.tokenizer.vocab_size:
             raise InputError("students must read the same tokens: their vocabularies differ")
+        if heads.width(other.model) != heads.width(first.model):
+            raise InputError(
+                f"students' vectors have {heads.width(first.model)} and "
+                f"{heads.width(other.model)} numbers; to be averaged they must be equally wide"
+            )
     check_labels(rows)
-    if rows.names != first.labels:
-        raise InputError(f"labels {list(rows.names)} are not the students' {list(first.labels)}")
-    if any(one.problem != rows.problem for one in students):
-        raise InputError(f"the rows are for {rows.problem}, and a student is not")
+    for one in students:
+        check_fit(rows, one, "student")
     if config.inside.wanted:
         raise TrainingError("online, there is no teacher whose inside could be learned from")
-    tokenised = training.tokenise(first.tokenizer, rows, min(one.max_tokens for one in students))
+    wanted = objective(
+        rows,
+        first.tokenizer,
+        min(one.max_tokens for one in students),
+        balance=config.training.balance_classes,
+    )
     report = loop.run(
         _Peers([one.model for one in students]),
-        tokenised,
-        peer_loss(rows, len(students), config),
+        wanted.tokens,
+        peer_loss(wanted, len(students), config),
         config.training,
         "students learn together",
         saves=saves,

@@ -17,15 +17,18 @@ import numpy.typing as npt
 import torch
 
 from limbeck.errors import TrainingError
-from limbeck.forge import progress
-from limbeck.forge.examples import TrainingSet, class_weights
+from limbeck.forge import heads, progress
+from limbeck.forge.answers import TOKEN_TASKS
 from limbeck.forge.first_token import first_token_alone
+from limbeck.forge.rows import Rows
+from limbeck.forge.tokenised import TokenisedSet as TokenisedSet
 from limbeck.text import Tokenizer
 
 Precision = Literal["auto", "fp32", "bf16"]
 ChosenPrecision = Literal["fp32", "bf16"]
 Batch = dict[str, torch.Tensor]
-# logits [b, L] f32, the rows of the set that they answer, and what the model read -> a scalar loss
+# answers f32 (`forward`), the windows of the set that they answer, and what the model read -> a
+# scalar loss
 Loss = Callable[[torch.Tensor, npt.NDArray[np.int64], Batch], torch.Tensor]
 
 
@@ -106,41 +109,25 @@ class TrainingReport:
         return asdict(self)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TokenisedSet:
-    """Token ids of N rows, cut at a maximum, ready to be padded batch by batch."""
-
-    ids: list[list[int]]
-    type_ids: list[list[int]]
-    lengths: npt.NDArray[np.int64] = field(init=False)
-
-    def __post_init__(self) -> None:
-        lengths = np.array([len(row) for row in self.ids], dtype=np.int64)
-        object.__setattr__(self, "lengths", lengths)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-
-def tokenise(tokenizer: Tokenizer, rows: TrainingSet, max_tokens: int) -> TokenisedSet:
+def tokenise(tokenizer: Tokenizer, rows: Rows, max_tokens: int) -> TokenisedSet:
     """Token ids by the tokenizer that inference uses, so that both see the same input."""
-    encoded = tokenizer.encode(rows.texts, rows.pairs, max_tokens=max_tokens)
-    return TokenisedSet(
-        ids=[list(row.ids) for row in encoded], type_ids=[list(row.type_ids) for row in encoded]
-    )
+    return rows.tokenised(tokenizer, max_tokens)
 
 
 def collate(
     model: Any, rows: TokenisedSet, indexes: Sequence[int] | npt.NDArray[np.int64]
 ) -> Batch:
-    """Pad these rows to their longest: keyword arguments for a transformers model."""
-    longest = int(rows.lengths[indexes].max())
-    shape = (len(indexes), longest)
+    """Pad these windows to their longest: keyword arguments for a transformers model.
+
+    Partners of the windows, if any, come behind them.
+    """
+    sequences = rows.sequences(indexes)
+    shape = (len(sequences), max(len(rows.ids[index]) for index in sequences))
     ids = torch.full(shape, int(model.config.pad_token_id or 0), dtype=torch.long)
     mask = torch.zeros(shape, dtype=torch.long)
     types = torch.zeros(shape, dtype=torch.long)
-    for place, index in enumerate(indexes):
-        length = int(rows.lengths[index])
+    for place, index in enumerate(sequences):
+        length = len(rows.ids[index])
         ids[place, :length] = torch.tensor(rows.ids[index])
         types[place, :length] = torch.tensor(rows.type_ids[index])
         mask[place, :length] = 1
@@ -237,12 +224,12 @@ def compute_device() -> torch.device:
 
 
 def forward(model: Any, batch: Batch, precision: ChosenPrecision) -> torch.Tensor:
-    """Logits [b, L] in float32, on the CPU; the model computes where it is."""
+    """Answers in float32, as `heads.answers` lays them out, where the model is."""
     device = next(model.parameters()).device
     there = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-        logits: torch.Tensor = model(**there).logits
-    return logits.float().cpu()
+        found = heads.answers(model, model(**there), there)
+    return found.float()
 
 
 def backward(loss: torch.Tensor) -> None:
@@ -258,9 +245,15 @@ def predict(
     batch_tokens: int = 4096,
     description: str = "scoring",
 ) -> npt.NDArray[np.float32]:
-    """Logits [N, L] of every row, in the given order; batches hold rows of like length."""
+    """Answers to every row, in the given order; batches hold rows of like length.
+
+    Logits [N, L]; vectors of all sequences [M, C], partners behind; logits of all tokens, laid end
+    to end, [T, L].
+    """
     order = np.argsort(-rows.lengths, kind="stable")
-    logits = np.zeros((len(rows), int(model.config.num_labels)), dtype=np.float32)
+    by_token = heads.task_of(model) in TOKEN_TASKS
+    height = int(rows.offsets[-1]) if by_token else len(rows.ids)
+    found = np.zeros((height, heads.width(model)), dtype=np.float32)
     was_training = model.training
     model.eval()
     with (
@@ -273,11 +266,17 @@ def predict(
             # the first row is the longest of those left, so it sets the padded width
             count = max(1, batch_tokens // int(rows.lengths[order[start]]))
             indexes = order[start : start + count]
-            logits[indexes] = forward(model, collate(model, rows, indexes), precision).numpy()
+            some = forward(model, collate(model, rows, indexes), precision).cpu().numpy()
+            if by_token:
+                for index, one in zip(indexes, some, strict=True):
+                    begin, end = rows.offsets[index], rows.offsets[index + 1]
+                    found[begin:end] = one[: end - begin]
+            else:
+                found[rows.sequences(indexes)] = some
             start += count
             shown.advance(len(indexes))
     model.train(was_training)
-    return logits
+    return found
 
 
 def parameter_groups(
@@ -290,9 +289,3 @@ def parameter_groups(
         {"params": [p for p in parameters if p.dim() > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
-
-
-def label_weights(rows: TrainingSet, config: TrainingConfig) -> torch.Tensor | None:
-    """What `losses.hard_labels` weighs labels with, [L]; None: all alike."""
-    weights = class_weights(rows) if config.balance_classes else None
-    return None if weights is None else torch.from_numpy(weights)

@@ -1,0 +1,261 @@
+"""Files -> rows to train on, for every task alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from limbeck import data
+from limbeck.data import Answer
+from limbeck.errors import InputError
+from limbeck.evaluation.examples import number, several_labels
+from limbeck.forge.examples import Label, TrainingSet, training_set
+from limbeck.forge.questions import (
+    QuestionSet,
+    RightAnswers,
+    check_answers_stand,
+    question_set,
+)
+from limbeck.forge.rows import Rows, split_off
+from limbeck.forge.sentences import SentenceSet, check_scale, scaled, sentence_set
+from limbeck.forge.tagged import TaggedSet, cut_into_words, tagged_set
+from limbeck.spec import Problem, Task
+
+Report = Callable[[str], None]
+# A tenth of the rows is held out where there is no file to measure on, and never more than this.
+_HELD_OUT_SHARE, _HELD_OUT_ROWS = 0.1, 2000
+_SQUAD_ENDING = ".json"
+# Files of tagged sentences that are not rows with a text.
+_CONLL_ENDINGS = (".conll", ".conllu", ".txt", ".bio", ".iob", ".iob2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which columns of a file hold what; None: by their usual names.
+
+    text: the text, the question, the words of a sentence ("tokens"). pair: a second text, which
+    texts do without, the context ("context"), the other sentence ("text_pair"). label: the label
+    ("label"), the tags ("tags"), the answers ("answers"). scale: the lowest and the highest
+    similarity of two sentences, where they are not cosines.
+    """
+
+    text: str | None = None
+    pair: str | None = None
+    label: str | None = None
+    scale: tuple[float, float] | None = None
+
+
+def read(
+    path: str | Path,
+    task: Task = "text-classification",
+    columns: Columns = Columns(),
+    *,
+    names: Sequence[str] | None = None,
+    problem: Problem = "single_label",
+    labels: bool = True,
+    report: Report | None = None,
+) -> Rows:
+    """The rows of a file: CSV, TSV, JSONL or Parquet; for questions SQuAD's JSON too, for tags
+    CoNLL columns (.conll, .txt, .bio) or rows with a list of words and one of tags.
+
+    Args:
+        names: the labels in order, such as a teacher's; None: those found.
+        problem: for text classification, what its labels are.
+        labels: False: labels, if there are any, are not looked at. A sentence to be tagged may then
+            be a text, and one to be embedded needs no second one.
+        report: told of each bad row by file and line, and the row is left out; None: bad rows are
+            an error.
+
+    Raises:
+        InputError: the file cannot be read, rows are bad, none of them has a label, or there are
+            no training rows for such a task.
+        TrainingError: there are no rows.
+    """
+    path = Path(path)
+    if task == "text-classification":
+        return _texts(path, columns, names, problem, labels, report)
+    if task == "token-classification":
+        return _sentences(path, columns, names, labels, report)
+    if task == "question-answering":
+        return _questions(path, columns, labels, report)
+    if task == "sentence-embedding":
+        return _similarities(path, columns, labels, report)
+    raise InputError(f"nothing is trained for the task {task!r}")
+
+
+def read_and_split(
+    path: str | Path,
+    validation: str | Path | None,
+    task: Task = "text-classification",
+    columns: Columns = Columns(),
+    *,
+    seed: int,
+    names: Sequence[str] | None = None,
+    problem: Problem = "single_label",
+    report: Report | None = None,
+) -> tuple[Rows, Rows]:
+    """Rows to train on and rows to measure on: of a file of their own, or a tenth held out."""
+    rows = read(path, task, columns, names=names, problem=problem, report=report)
+    if validation is None:
+        return split_off(rows, _HELD_OUT_SHARE, seed, at_most=_HELD_OUT_ROWS)
+    known = rows.names or None
+    return rows, read(validation, task, columns, names=known, problem=problem, report=report)
+
+
+def _need_labels(path: Path, column: str, given: Sequence[Any]) -> None:
+    if given and all(label is None for label in given):
+        raise InputError(
+            f"{path}: no row has a {column!r}; name the column with the labels by --label-column"
+        )
+
+
+def _texts(
+    path: Path,
+    columns: Columns,
+    names: Sequence[str] | None,
+    problem: Problem,
+    labels: bool,
+    report: Report | None,
+) -> TrainingSet:
+    label_column = (columns.label or "label") if labels else None
+    told = data.BadRows(str(path), report)
+    several = label_column if problem == "multi_label" else None
+    rows = data.read_rows(
+        path,
+        text_column=columns.text,
+        pair_column=columns.pair,
+        label_column=None if several else label_column,
+        keep=() if several is None else (several,),
+        report=report,
+    )
+    found: list[tuple[str, str | None, Label]] = []
+    for row in rows:
+        label: Label = row.label
+        try:
+            if several is not None:
+                value = row.extra[several]
+                label = None if value is None else several_labels(value, several)
+            elif problem == "regression" and row.label is not None:
+                number(row.label, str(label_column))
+            elif names is not None and row.label is not None and row.label not in names:
+                raise InputError(f"label {row.label!r} is not one of {list(names)}")
+        except InputError as error:
+            told.add(row.line, str(error))
+            continue
+        found.append((row.text, row.pair, label))
+    told.close()
+    if label_column is not None:
+        _need_labels(path, label_column, [label for *_, label in found])
+    return training_set(found, names, problem)
+
+
+def _sentences(
+    path: Path,
+    columns: Columns,
+    names: Sequence[str] | None,
+    labels: bool,
+    report: Report | None,
+) -> TaggedSet:
+    conll = path.name.lower().removesuffix(".gz").endswith(_CONLL_ENDINGS)
+    if not labels and not conll:
+        texts = data.read_rows(path, text_column=columns.text, report=report)
+        return tagged_set(((cut_into_words(row.text), None) for row in texts), names)
+    told = data.BadRows(str(path), report)
+    found: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
+    for sentence in data.read_tagged(
+        path,
+        word_column=columns.text or "tokens",
+        tag_column=columns.label or "tags",
+        report=report,
+    ):
+        unknown = set(sentence.tags) - set(sentence.tags if names is None else names)
+        if labels and unknown:
+            told.add(sentence.line, f"tag {min(unknown)!r} is not one of {list(names or ())}")
+            continue
+        found.append((sentence.words, sentence.tags if labels else None))
+    told.close()
+    return tagged_set(found, names)
+
+
+def _questions(path: Path, columns: Columns, labels: bool, report: Report | None) -> QuestionSet:
+    if path.name.lower().removesuffix(".gz").endswith(_SQUAD_ENDING):
+        return question_set(
+            (one.question, one.context, one.answers if labels else None)
+            for one in data.read_squad(path, report=report)
+        )
+    return question_set(_question_rows(path, columns, labels, report))
+
+
+def _question_rows(
+    path: Path, columns: Columns, labels: bool, report: Report | None
+) -> Iterator[tuple[str, str, RightAnswers]]:
+    label = columns.label or "answers"
+    told = data.BadRows(str(path), report)
+    for row in data.read_rows(
+        path,
+        text_column=columns.text or "question",
+        pair_column=columns.pair or "context",
+        keep=(label,) if labels else (),
+        report=report,
+    ):
+        try:
+            context = row.pair or ""
+            if not row.text.strip() or not context.strip():
+                raise InputError("the question or its context is empty")
+            answers = _answers(row.extra[label], label) if labels else None
+            check_answers_stand(context, answers)
+        except InputError as error:
+            told.add(row.line, str(error))
+            continue
+        yield row.text, context, answers
+    told.close()
+
+
+def _answers(value: Any, column: str) -> tuple[Answer, ...]:
+    """Right answers as the hub keeps them, {"text": [...], "answer_start": [...]}, or as SQuAD has
+    them, [{"text", "answer_start"}, ...]; none where the context does not tell."""
+    if isinstance(value, dict):
+        texts, starts = value.get("text"), value.get("answer_start")
+        if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+            raise InputError(f"{column!r} must hold 'text' and 'answer_start', lists of one length")
+        pairs = list(zip(texts, starts, strict=True))
+    elif isinstance(value, list) and all(isinstance(one, dict) for one in value):
+        pairs = [(one.get("text"), one.get("answer_start")) for one in value]
+    else:
+        raise InputError(
+            f"{column!r} must be {{'text': [...], 'answer_start': [...]}} or a list of answers: "
+            "to learn, one must know where in the context they stand"
+        )
+    for text, start in pairs:
+        if not isinstance(text, str) or not isinstance(start, int) or isinstance(start, bool):
+            raise InputError(f"an answer in {column!r} needs a text and its first character")
+    return tuple(Answer(text=text, start=start) for text, start in pairs)
+
+
+def _similarities(path: Path, columns: Columns, labels: bool, report: Report | None) -> SentenceSet:
+    check_scale(columns.scale)
+    label_column = (columns.label or "label") if labels else None
+    told = data.BadRows(str(path), report)
+    found: list[tuple[str, str | None, float | None]] = []
+    for row in data.read_rows(
+        path,
+        text_column=columns.text,
+        pair_column=columns.pair or ("text_pair" if labels else None),
+        label_column=label_column,
+        report=report,
+    ):
+        similarity = None
+        try:
+            if row.label is not None:
+                similarity = scaled(number(row.label, str(label_column)), columns.scale)
+        except InputError as error:
+            told.add(row.line, str(error))
+            continue
+        found.append((row.text, row.pair, similarity))
+    told.close()
+    if label_column is not None:
+        _need_labels(path, label_column, [similarity for *_, similarity in found])
+    # they have been scaled row by row
+    return sentence_set(found)
