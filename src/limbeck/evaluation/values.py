@@ -36,7 +36,7 @@ def metrics_of(problem: Problem, values: Values) -> dict[str, Metric]:
     if set(values) != set(needed) or len({len(column) for column in values.values()}) != 1:
         raise InputError(
             f"metrics of {problem} are made of {' and '.join(needed)}, of equal length; found "
-            f"{({name: column.shape for name, column in values.items()})}"
+            f"{ ({name: column.shape for name, column in values.items()}) }"
         )
     return build(*(values[name] for name in needed))
 
@@ -77,7 +77,10 @@ def _correlations(said: npt.NDArray[Any], right: npt.NDArray[Any]) -> dict[str, 
 
 
 def _answers(exact: npt.NDArray[Any], f1: npt.NDArray[Any]) -> dict[str, Metric]:
-    return {"F1": lambda at: float(f1[at].mean()), "exact match": lambda at: float(exact[at].mean())}
+    return {
+        "F1": lambda at: float(f1[at].mean()),
+        "exact match": lambda at: float(exact[at].mean()),
+    }
 
 
 def _entities(counts: npt.NDArray[Any]) -> dict[str, Metric]:
