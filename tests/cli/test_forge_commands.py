@@ -173,6 +173,39 @@ def test_several_teachers_and_their_inside(
     assert "must not be negative" in capsys.readouterr().err
 
 
+def test_narrower_students_and_other_encoders(
+    workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, encoder = workshop
+    plain = ["distil", "-t", str(place / "teacher"), "-d", str(place / "rows.jsonl")]
+    plain += ["--epochs", "1", "--precision", "fp32", "--cache", str(tmp_path / "logits")]
+    for number, (options, expected) in enumerate(
+        (
+            (["--shape", "2x36x2x64"], {"shape": "2x36x2x64", "init": "teacher", "layers": [0, 2]}),
+            (["--shape", "1x36x2x64", "--take", "3"], {"layers": [3]}),
+            (["--shape", "2x96x4x64", "--random", "--seed", "5"], {"init": "random", "seed": 5}),
+            (["--from", str(encoder)], {"encoder": encoder.name}),
+        )
+    ):
+        out = tmp_path / str(number)
+        assert run([*plain, *options, "--out", str(out)]) == 0
+        lineage = json.loads((out / "lineage.json").read_text())
+        assert {name: lineage[name] for name in expected} == expected
+        assert pipeline("text-classification", out)("a house")[0]["label"] in ("like", "dislike")
+    capsys.readouterr()
+    for options, message in (
+        (["--shape", "wide"], "no shape 'wide'"),
+        (["--shape", "2x96x4x64"], "width 96, and the teacher has 72"),
+        (["--shape", "2x36x2x64", "--layers", "2"], "leave out --layers"),
+        (["--random"], "--random needs a --shape"),
+        (["--shape", "2x36x2x64", "--random", "--take", "0,1"], "leave out --take"),
+        (["--from", str(encoder), "--layers", "2"], "--from is a whole encoder"),
+    ):
+        assert run([*plain, *options, "--out", str(tmp_path / "x")]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
 def test_a_teacher_is_not_verified_against_another_model(
     workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

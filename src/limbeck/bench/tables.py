@@ -352,6 +352,98 @@ def demo(rows: Rows) -> str:
     return "\n".join(parts)
 
 
+_ALL_SETS = "all"
+_SET_NAMES = {"sst2": "SST-2", "stsb": "STS-B", "squad": "SQuAD v1.1 dev", "imdb": "IMDB"}
+_PRECISIONS = ("fp32", "int8")
+
+
+def distillation(rows: Rows) -> str:
+    """What students keep of their teacher's metric, and what soft targets gain over labels.
+
+    Of each data set the rows of its last teacher: what another one taught is another experiment.
+
+    Raises:
+        InputError: there are only quick runs.
+    """
+    rows = [row for row in rows if not row.workload["quick"]]
+    if not rows:
+        raise InputError("there are only quick runs of distillation, which prove nothing")
+    sets: dict[str, dict[tuple[str, str], measure.Row]] = {}
+    for name in dict.fromkeys(str(row.workload["data_set"]) for row in rows):
+        own = [row for row in rows if row.workload["data_set"] == name]
+        teacher = own[-1].workload.get("teacher")
+        sets[name] = {
+            (row.subject.rsplit(" ", 1)[0], str(row.workload["precision"])): row
+            for row in own
+            if row.workload.get("teacher") == teacher
+        }
+    used = [row for found in sets.values() for row in found.values()]
+    parts = [_kept(sets)]
+    if any("gained" in row.extra for row in used):
+        parts.append(_gained(sets))
+    return "\n".join([*parts, _where(used)])
+
+
+def _kept(sets: Mapping[str, Mapping[tuple[str, str], measure.Row]]) -> str:
+    body, trained = [], []
+    for name, found in sets.items():
+        teacher = found.get(("teacher", "fp32"))
+        if teacher is None:
+            continue
+        asked = teacher.workload
+        title = _SET_NAMES.get(name, name)
+        trained.append(f"{title} {asked['train_rows']}")
+        what = f"{title}, {asked['metric']}, {asked['rows']} rows"
+        for role in dict.fromkeys(role for role, _ in found if " minus " not in role):
+            if role == "teacher":
+                continue
+            cells = [what, f"{teacher.value:.2f}", role]
+            for precision in _PRECISIONS:
+                row = found.get((role, precision))
+                cells.append("–" if row is None else f"{row.value:.2f}")
+                known = row is not None and "kept" in row.extra
+                cells.append(_with_interval(row, "kept") if row and known else "–")
+            body.append(cells)
+    heads = ["data set", "teacher", "student"]
+    for precision in _PRECISIONS:
+        heads += [precision, f"{precision}, % of the teacher's"]
+    said = (
+        "Points; the students' are means over seeds, and what they keep has the 95 % interval of a "
+        "bootstrap over rows in which teacher and students of all seeds answer the same rows. "
+        f"Rows to train on: {', '.join(trained)}."
+    )
+    if "squad" in sets:
+        said += (
+            " For SQuAD v1.1 dev the models were trained on SQuADShifts, not on SQuAD's own "
+            "training file: these figures are not those of papers that trained on that."
+        )
+    return f"{said}\n\n{markdown(heads, body)}"
+
+
+def _gained(sets: Mapping[str, Mapping[tuple[str, str], measure.Row]]) -> str:
+    roles = dict.fromkeys(role for found in sets.values() for role, _ in found if " minus " in role)
+    body = []
+    for role in roles:
+        for precision in _PRECISIONS:
+            cells = [f"{role}, {precision}"]
+            for found in sets.values():
+                row = found.get((role, precision))
+                cells.append("–" if row is None else _with_interval(row, "gained"))
+            body.append(cells)
+    heads = ["points"]
+    heads += ["mean of all" if name == _ALL_SETS else _SET_NAMES.get(name, name) for name in sets]
+    return f"Against the same student taught by labels alone:\n\n{markdown(heads, body)}"
+
+
+def _with_interval(row: measure.Row, key: str) -> str:
+    value, low, high = (float(row.extra[f"{key}{end}"]) for end in ("", "_low", "_high"))
+    return (
+        f"**{value:.2f}** ({low:.2f}–{high:.2f})"
+        if key == "kept"
+        else (f"**{value:+.2f}** ({low:+.2f} to {high:+.2f})")
+    )
+
+
 # Table name -> (file of rows, how it reads, what makes rows). Another table is one more line here.
 TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
     "engine": ("engine.jsonl", engine, "make bench"),
@@ -362,6 +454,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
         accuracy,
         "python -m limbeck.bench.accuracy MODEL --data FILE --calibrate FILE",
     ),
+    "distillation": ("distillation.jsonl", distillation, "make bench-accuracy"),
     "mixed": ("peers.jsonl", mixed, "make bench-engine ARGS='--texts FILE'"),
     "kernels": ("kernels.jsonl", kernels, "limbeck bench kernels --record FILE"),
     "startup": ("startup.jsonl", startup, "make bench"),

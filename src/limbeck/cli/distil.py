@@ -34,6 +34,17 @@ def command(
         str | None,
         typer.Option(help="Which of the teacher's layers to keep, from 0, such as 0,2,5."),
     ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option(help="A narrower student: a name of limbeck students, or 4x312x12x1200."),
+    ] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="--shape with fresh weights, not the teacher's.")
+    ] = False,
+    encoder: Annotated[
+        str | None,
+        typer.Option("--from", help="The student begins as this encoder: a directory or hub name."),
+    ] = None,
     transfer: Annotated[
         Path | None,
         typer.Option(help="More texts, labels not needed, on which the teacher is asked."),
@@ -97,9 +108,11 @@ def command(
         Path, typer.Option(help="Directory for the teacher's logits, kept between runs.")
     ] = Path(".limbeck/logits"),
 ) -> None:
-    """Distil a trained model into a shallower one, for whatever task it was trained.
+    """Distil a trained model into a shallower or narrower one, or into another encoder.
 
     Example: limbeck distil --teacher ./teacher --data reviews.csv --layers 3 --out ./student
+
+    Example: limbeck distil -t ./teacher -d reviews.csv --shape 3x256x8x1024 -o ./student
 
     Example: limbeck distil -t ./one -t ./two --combine confidence -d reviews.csv -o ./student
     """
@@ -107,15 +120,26 @@ def command(
 
     forge.require("torch", "transformers", "pyarrow")
     from limbeck.cli import training_files as shared
-    from limbeck.forge import asking, checkpoint, distil, files, students
+    from limbeck.cli.beginnings import begin, check_beginning
+    from limbeck.forge import asking, checkpoint, distil, files
     from limbeck.forge.intermediate import IntermediateConfig
     from limbeck.forge.training import TrainingConfig
 
     shared.check_out(out)
+    check_beginning(layers, take, shape, encoder, random)
     how = shared.check_combination(combine)
     taken = None if take is None else shared.layer_numbers(take, layers)
     teachers = [checkpoint.load(name) for name in teacher]
     wise = teachers[0]
+    student = begin(
+        teachers,
+        layers=layers,
+        taken=taken,
+        shape=shape,
+        encoder=encoder,
+        random=random,
+        seed=seed,
+    )
     columns = files.Columns(
         text=text_column,
         pair=pair_column,
@@ -167,10 +191,6 @@ def command(
             precision=shared.check_precision(precision),
         ),
     )
-    if taken is None:
-        student = students.every_other_layer(wise, layers, beside=teachers[1:])
-    else:
-        student = students.from_layers(wise, taken, beside=teachers[1:])
     made, report = distil.offline(student, rows, wanted, config, teacher=wise)
     made.save(out)
     shared.show_training(made, report, held_out, out, teacher=wise)

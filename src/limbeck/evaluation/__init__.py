@@ -13,6 +13,7 @@ from limbeck.evaluation.glue import GLUE_TASKS, GlueTask, glue_files, read_glue
 from limbeck.evaluation.scored import Scored
 from limbeck.evaluation.scorers import score
 from limbeck.evaluation.slices import slices
+from limbeck.evaluation.values import Values, metrics_of
 from limbeck.tasks.bootstrap import Interval
 
 __all__ = [
@@ -24,10 +25,12 @@ __all__ = [
     "Interval",
     "Limits",
     "Scored",
+    "Values",
     "Verdict",
     "compare",
     "glue_files",
     "judge",
+    "metrics_of",
     "problem_of",
     "read_examples",
     "read_glue",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,8 @@ class Scored:
 
     metrics: by name, the headline first, each a function of row numbers, which may repeat. Higher
     is better for all of them. tokens: [N] each row's length as the model reads it; cut: rows that
-    were longer than the model takes.
+    were longer than the model takes. values: what the metrics are made of, by
+    `limbeck.evaluation.metrics_of`: arrays with a row for each row.
     """
 
     examples: Examples
@@ -27,6 +29,7 @@ class Scored:
     tokens: npt.NDArray[np.int64]
     cut: int = 0
     notes: tuple[str, ...] = field(default=())
+    values: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from limbeck.errors import InputError
 from limbeck.evaluation.examples import Examples, Problem, problem_of
 from limbeck.evaluation.scored import Scored
+from limbeck.evaluation.values import Values, metrics_of
 from limbeck.pipeline import pipeline
-from limbeck.tasks import metrics, span_metrics
-from limbeck.tasks.bootstrap import Metric
+from limbeck.tasks import span_metrics
 
 if TYPE_CHECKING:
     from limbeck.runtimes import Model
@@ -23,7 +23,6 @@ _CHUNK_ROWS = 256
 _MAX_ANSWER_TOKENS = 30
 
 Advance = Callable[[int], object]
-_Places = npt.NDArray[np.intp]
 
 
 def score(
@@ -96,24 +95,7 @@ def _single_label(
 ) -> Scored:
     right = class_numbers(examples.targets, model.spec.task.labels)
     logits = _class_logits(model, examples, advance, options)
-    said = logits.argmax(axis=1)
-    found: dict[str, Metric] = {
-        "accuracy": lambda at: metrics.accuracy(said[at], right[at]),
-        "macro F1": lambda at: metrics.macro_f1(said[at], right[at]),
-        "MCC": lambda at: metrics.matthews_correlation(said[at], right[at]),
-    }
-    if logits.shape[1] == 2:
-        margin = logits[:, 1] - logits[:, 0]
-        found["F1"] = lambda at: metrics.precision_recall_f1(said[at], right[at]).f1
-        found["AUC"] = lambda at: _defined(metrics.auc, margin[at], right[at])
-    return _scored(model, examples, found, options)
-
-
-def _defined(
-    metric: Callable[..., float], scores: npt.NDArray[Any], labels: npt.NDArray[Any]
-) -> float:
-    """NaN where a draw holds one class alone."""
-    return metric(scores, labels) if 0 < int(labels.sum()) < len(labels) else float("nan")
+    return _scored(model, examples, {"logits": logits, "right": right}, options)
 
 
 def _multi_label(
@@ -125,15 +107,7 @@ def _multi_label(
         if targets:
             right[row, class_numbers(targets, labels)] = 1.0
     said = (_class_logits(model, examples, advance, options) > 0).astype(np.float64)
-    return _scored(
-        model,
-        examples,
-        {
-            "micro F1": lambda at: metrics.multi_label_f1(said[at], right[at]),
-            "exact match": lambda at: float((said[at] == right[at]).all(axis=1).mean()),
-        },
-        options,
-    )
+    return _scored(model, examples, {"said": said, "right": right}, options)
 
 
 def _regression(
@@ -145,16 +119,7 @@ def _regression(
             f"the model gives {len(model.spec.task.labels)} numbers, and rows have one label"
         )
     said = _class_logits(model, examples, advance, options)[:, 0]
-    return _scored(model, examples, _correlations(said, right), options)
-
-
-def _correlations(
-    said: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
-) -> dict[str, Metric]:
-    return {
-        "Spearman": lambda at: metrics.spearman(said[at], right[at]),
-        "Pearson": lambda at: metrics.pearson(said[at], right[at]),
-    }
+    return _scored(model, examples, {"said": said, "right": right}, options)
 
 
 def _similarity(
@@ -171,7 +136,7 @@ def _similarity(
             for texts in (examples.texts, examples.pairs)
         )
         said[part] = (first * second).sum(axis=1)
-    return _scored(model, examples, _correlations(said, right), options)
+    return _scored(model, examples, {"said": said, "right": right}, options)
 
 
 def _questions(
@@ -194,12 +159,7 @@ def _questions(
         answers = answer(asked, **chosen)
         for row, one in enumerate([answers] if len(asked) == 1 else answers, start=part.start):
             exact[row], f1[row] = span_metrics.answer_scores(one["answer"], examples.targets[row])
-    return _scored(
-        model,
-        examples,
-        {"F1": lambda at: float(f1[at].mean()), "exact match": lambda at: float(exact[at].mean())},
-        {},
-    )
+    return _scored(model, examples, {"exact": exact, "f1": f1}, {})
 
 
 def _tags(model: Model, examples: Examples, advance: Advance, options: dict[str, Any]) -> Scored:
@@ -239,23 +199,14 @@ def _tags(model: Model, examples: Examples, advance: Advance, options: dict[str,
     ]
     counts = np.array(counted, dtype=np.float64)
 
-    def f1(at: _Places) -> float:
-        hits, claimed, actual, *_ = counts[at].sum(axis=0)
-        return float(2 * hits / (claimed + actual)) if claimed + actual else 0.0
-
-    def accuracy(at: _Places) -> float:
-        *_, equal, words = counts[at].sum(axis=0)
-        return float(equal / words)
-
     notes = (f"{unseen} words lie beyond {longest} tokens, or have none; they count as O",)
-    found: dict[str, Metric] = {"span F1": f1, "accuracy of words": accuracy}
-    return _scored(model, examples, found, {}, notes if unseen else ())
+    return _scored(model, examples, {"counts": counts}, {}, notes if unseen else ())
 
 
 def _scored(
     model: Model,
     examples: Examples,
-    found: dict[str, Metric],
+    values: Values,
     options: dict[str, Any],
     notes: tuple[str, ...] = (),
 ) -> Scored:
@@ -277,10 +228,11 @@ def _scored(
     whole = options.get("window") or examples.problem == "question-answering"
     return Scored(
         examples=examples,
-        metrics=found,
+        metrics=metrics_of(examples.problem, values),
         tokens=tokens,
         cut=0 if whole else int((tokens > longest).sum()),
         notes=notes,
+        values=values,
     )
 
 

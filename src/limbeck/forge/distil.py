@@ -127,11 +127,11 @@ def _train(
         )
     if teacher is None:
         raise TrainingError("hidden states and attention are the teacher's: give it with teacher=")
-    if teacher.tokenizer.vocab_size != student.tokenizer.vocab_size:
+    if not teacher.tokenizer.same_tokens(student.tokenizer):
         raise InputError(
             f"the teacher's vocabulary has {teacher.tokenizer.vocab_size} entries and the "
-            f"student's {student.tokenizer.vocab_size}: both must read the same tokens to be "
-            "compared token by token"
+            f"student's {student.tokenizer.vocab_size}, not the same ones: both must read the same "
+            "tokens to be compared token by token; distil its answers alone"
         )
     if how.precision == "auto":
         probe = training.probe_precision(student.model, tokenised, how.batch_size, seed=how.seed)

@@ -6,6 +6,7 @@ with a name are those of published students; the others are a grid of layers and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -118,6 +119,33 @@ PUBLISHED: tuple[StudentShape, ...] = (
 )
 _GRID_LAYERS = (2, 3, 4, 6)
 _GRID_WIDTHS = (128, 256, 384, 512, 768)
+
+
+_WRITTEN = re.compile(r"(\d+)x(\d+)x(\d+)x(\d+)")
+
+
+def named(name: str) -> StudentShape:
+    """A published shape, one of the grid, or one written LxCxHxF: layers, width, heads and width of
+    the feed-forward layer, such as 4x312x12x1200.
+
+    Raises:
+        InputError: there is none of that name, a number is 0, or heads do not divide the width.
+    """
+    for shape in (*PUBLISHED, *grid()):
+        if shape.name.lower() == name.lower():
+            return shape
+    match = _WRITTEN.fullmatch(name)
+    if match is None:
+        raise InputError(
+            f"no shape {name!r}; write LAYERSxWIDTHxHEADSxFFN, such as 4x312x12x1200, or name one "
+            f"of {', '.join(shape.name for shape in (*PUBLISHED, *grid()))}"
+        )
+    layers, hidden, heads, ffn = (int(number) for number in match.groups())
+    if not min(layers, hidden, heads, ffn):
+        raise InputError(f"shape {name}: layers, width, heads and ffn start at 1")
+    if hidden % heads:
+        raise InputError(f"shape {name}: {heads} heads do not divide a width of {hidden}")
+    return StudentShape(name=name, layers=layers, hidden=hidden, heads=heads, ffn=ffn)
 
 
 def grid() -> tuple[StudentShape, ...]:

@@ -128,6 +128,12 @@ class Tokenizer:
         """Number of token ids, added tokens included."""
         return self._raw.get_vocab_size(with_added_tokens=True)
 
+    def same_tokens(self, other: Tokenizer) -> bool:
+        """Whether both have the same token under every id."""
+        if self is other:
+            return True
+        return self._raw.get_vocab() == other._raw.get_vocab()
+
     def special_tokens(self, *, pair: bool = False) -> int:
         """How many tokens are added around one text, or around a pair."""
         return self._special[pair]
