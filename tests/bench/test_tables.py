@@ -194,6 +194,21 @@ def test_peer_table_takes_each_point_from_the_last_run_that_has_it(tmp_path: Pat
     assert len({line.count("|") for line in lines}) == 1
 
 
+def test_peer_tables_keep_cpus_apart(tmp_path: Path) -> None:
+    here = ours("limbeck int8", "r1", 1, 1.5, "ov int8")
+    there = replace(
+        ours("limbeck int8", "r2", 1, 1.25, "ct2 int8"),
+        machine=replace(here.machine, cpu="Another CPU"),
+    )
+    measure.append_rows(tmp_path / "peers.jsonl", [here, there])
+    filled = tables.fill("<!-- rows:peers -->\n<!-- /rows -->\n", tmp_path)
+    first, second = filled.split("on Another CPU:")[1].split(f"on {here.machine.cpu}:")
+    assert "**1.25**" in first
+    assert "commit-of-r2" in first
+    assert "**1.50**" in second
+    assert "commit-of-r2" not in second
+
+
 def test_mixed_table_holds_speeds_against_uniform_length(tmp_path: Path) -> None:
     def row(order: str, tokens_per_s: float, way: str) -> measure.Row:
         base = ours("limbeck int8", "r1", 32, 1.75, "ov int8", tokens_per_s=tokens_per_s)

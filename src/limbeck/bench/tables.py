@@ -148,16 +148,29 @@ _OURS = ("limbeck int8", "limbeck int8 4x4", "limbeck int8 1x4")
 
 
 def peers(rows: Rows) -> str:
-    """The engine against the fastest dense int8 peer and the sparse one: the latest of each point.
+    """The engine against the fastest dense int8 peer and the sparse one: the latest of each point,
+    CPU by CPU, the one that was measured last first.
 
     Raises:
         InputError: there are no such rows.
     """
-    points = _latest(
-        [row for row in rows if row.benchmark == "peers"], ("model", "output", "batch", "tokens")
-    )
-    if not points:
+    rows = [row for row in rows if row.benchmark == "peers"]
+    if not rows:
         raise InputError("there are no rows of the grid of peers; run: make bench-engine")
+    said = (
+        "How many times faster than the fastest dense int8 peer at that point, and than DeepSparse "
+        "on a model with 80 % of its 4x4 blocks gone; medians of ratios paired by round, with "
+        "quartiles. limbeck 4x4 and 1x4 have 80 % of their blocks (outputs x inputs) gone."
+    )
+    parts = [said + "\n"]
+    for cpu in dict.fromkeys(row.machine.cpu for row in reversed(rows)):
+        parts += _peers_on([row for row in rows if row.machine.cpu == cpu])
+    return "\n".join(parts)
+
+
+def _peers_on(rows: Rows) -> list[str]:
+    """The tables of one CPU, one a model, and where they were measured."""
+    points = _latest(rows, ("model", "output", "batch", "tokens"))
     parts = []
     for model, output in dict.fromkeys(at[:2] for at in points):
         body = []
@@ -180,14 +193,9 @@ def peers(rows: Rows) -> str:
         heads = ["batch x tokens", "threads", "fastest dense int8 peer, ms"]
         heads += ["limbeck dense", "limbeck 4x4", "limbeck 1x4", "DeepSparse, ms"]
         heads += ["limbeck 4x4 / DeepSparse", "limbeck 1x4 / DeepSparse"]
-        parts.append(f"Model {model}, {_OUTPUT_NAMES[str(output)]}:\n\n{markdown(heads, body)}")
-    said = (
-        "How many times faster than the fastest dense int8 peer at that point, and than DeepSparse "
-        "on a model with 80 % of its 4x4 blocks gone; medians of ratios paired by round, with "
-        "quartiles. limbeck 4x4 and 1x4 have 80 % of their blocks (outputs x inputs) gone."
-    )
-    used = [row for found in points.values() for row in found]
-    return "\n".join([said + "\n", *parts, _where(used)])
+        title = f"Model {model}, {_OUTPUT_NAMES[str(output)]}, on {rows[0].machine.cpu}:"
+        parts.append(f"{title}\n\n{markdown(heads, body)}")
+    return [*parts, _where([row for found in points.values() for row in found])]
 
 
 _FLOATS = ("limbeck fp32", "limbeck bf16")
