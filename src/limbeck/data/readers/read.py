@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TextIO, get_args
 
 from limbeck.data.readers.delimited import read_csv
+from limbeck.data.readers.hub import is_hub_name, read_hub
 from limbeck.data.readers.json_lines import read_json_lines, read_lines
 from limbeck.data.readers.parquet import read_parquet
 from limbeck.data.readers.row import BadRows, Columns, Raw, Row, check_file, rows
@@ -61,7 +62,8 @@ def read_rows(
     """The rows of a CSV, TSV, JSONL, Parquet or text file, streamed; `.gz` is unpacked.
 
     Args:
-        path: the file.
+        path: the file, or a data set of the hub: hub:OWNER/NAME[/CONFIG][:SPLIT], see
+            `limbeck.data.readers.hub`.
         text_column: the column with the text; None: by its usual name (text, sentence,
             description, review ...), or the only column.
         pair_column: the column with a second text; None: there is none.
@@ -75,12 +77,15 @@ def read_rows(
     Raises:
         InputError: the file is absent, unreadable or of no known format; a column is absent; rows
             are bad and there is no `report`.
-        MissingExtraError: Parquet without pyarrow.
+        MissingExtraError: Parquet without pyarrow, the hub without datasets.
     """
+    wanted = Columns(text=text_column, pair=pair_column, label=label_column, keep=tuple(keep))
+    if is_hub_name(path):
+        columns, raws = read_hub(str(path), wanted)
+        return rows(raws, columns, BadRows(str(path), report), label_map)
     path = Path(path)
     check_file(path)
     kind = format or format_of(path)
-    wanted = Columns(text=text_column, pair=pair_column, label=label_column, keep=tuple(keep))
     bad = BadRows(str(path), report)
     if kind == "parquet":
         columns, raws = read_parquet(path, wanted)

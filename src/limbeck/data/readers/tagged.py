@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.data.readers.conll import Sentence, read_conll
+from limbeck.data.readers.hub import is_hub_name, read_hub
 from limbeck.data.readers.json_lines import read_json_lines
 from limbeck.data.readers.parquet import read_parquet
 from limbeck.data.readers.read import format_of, open_text
@@ -24,7 +25,7 @@ def read_tagged(
     report: Callable[[str], None] | None = None,
 ) -> Iterator[Sentence]:
     """Sentences of a CoNLL file (.conll, .txt, .bio ...), or of JSONL or Parquet rows that hold a
-    list of words and a list of tags.
+    list of words and a list of tags; or of a data set of the hub (hub:OWNER/NAME:SPLIT).
 
     Args:
         word_column, tag_column: of rows; CoNLL columns are the first and the last.
@@ -34,6 +35,9 @@ def read_tagged(
         InputError: the file cannot be read, or has no such columns.
         MissingExtraError: Parquet without pyarrow.
     """
+    if is_hub_name(path):
+        wanted = Columns(text=word_column, keep=(tag_column,))
+        return _from_hub(str(path), wanted, BadRows(str(path), report))
     path = Path(path)
     if path.name.lower().removesuffix(".gz").endswith(_CONLL_ENDINGS):
         return read_conll(path, report=report)
@@ -52,6 +56,12 @@ def _rows(path: Path, word_column: str, tag_column: str, bad: BadRows) -> Iterat
             yield from _sentences(raws, word_column, tag_column, bad)
     else:
         raise InputError(f"{path}: tagged sentences come as CoNLL columns, JSONL or Parquet")
+    bad.close()
+
+
+def _from_hub(name: str, wanted: Columns, bad: BadRows) -> Iterator[Sentence]:
+    assert wanted.text is not None
+    yield from _sentences(read_hub(name, wanted)[1], wanted.text, wanted.keep[0], bad)
     bad.close()
 
 
