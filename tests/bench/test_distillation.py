@@ -235,6 +235,7 @@ def test_a_killed_run_goes_on(
     assert command.main(call) == 0
     rows = measure.read_rows(tmp_path / "rows.jsonl")
     assert [row.subject for row in rows] == ["teacher fp32", "hard fp32", "hard int8"]
+    assert not list((tmp_path / "cache" / "unfinished").glob("*"))
 
 
 def test_damaged_files_are_named(

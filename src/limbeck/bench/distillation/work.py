@@ -31,6 +31,7 @@ from limbeck.forge import checkpoint, distil, ensemble, export, logits, online, 
 from limbeck.forge import students as start
 from limbeck.forge import teacher as teachers
 from limbeck.forge.checkpoint import Checkpoint, Student
+from limbeck.forge.saves import Saves
 from limbeck.forge.training import TrainingReport
 
 
@@ -85,15 +86,21 @@ class Workshop:
                 **report.as_dict(),
             }
             _write(directory / "run.json", json.dumps(facts, indent=2).encode())
+        shutil.rmtree(self._unfinished(run), ignore_errors=True)
+
+    def _unfinished(self, run: Run) -> Path:
+        """Where the state of a training lies until it is done."""
+        return self.cache / "unfinished" / run.key
 
     def _trained(self, run: Run, rows: Rows) -> tuple[Checkpoint, TrainingReport]:
+        saves = Saves(directory=self._unfinished(run))
         if run.method is None:
-            return teachers.finetune(self.encoder, rows.train, run.training)
+            return teachers.finetune(self.encoder, rows.train, run.training, saves=saves)
         asked = [self._load(needed) for needed in run.needs]
         wise, config = asked[0], run.distil
         if run.method.peers > 1:
             peers = _peers(wise, run.method.peers)
-            made, report = online.online(peers, rows.train, config)
+            made, report = online.online(peers, rows.train, config, saves=saves)
             return made[0], report
         wanted = np.zeros((len(rows.train), len(wise.labels)), dtype=np.float32)
         if run.method.teachers:
@@ -111,7 +118,7 @@ class Workshop:
                     problem=rows.train.problem,
                 )
         student = start.every_other_layer(wise, STUDENT_LAYERS, beside=asked[1:])
-        return distil.offline(student, rows.train, wanted, config, teacher=wise)
+        return distil.offline(student, rows.train, wanted, config, teacher=wise, saves=saves)
 
     def _load(self, run: Run) -> Checkpoint:
         return checkpoint.load(self.directory(run) / "model")
