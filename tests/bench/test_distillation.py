@@ -195,6 +195,35 @@ def test_squad_is_shown_with_where_it_was_trained(
         tables.distillation(quick)
 
 
+def test_questions_are_trained_and_measured(
+    zoo: Zoo, tmp_path: Path, small: None, encoder: Path
+) -> None:
+    """SQuAD's files, made up: the answer stands behind the word that the question names."""
+    draw = np.random.default_rng(0)
+    for file, first in (("new_wiki", 0), ("reddit", 20), ("amazon_reviews", 40), ("dev", 60)):
+        paragraphs = []
+        for number in range(first, first + 20):
+            context = " ".join(draw.choice(WORDS, 12))
+            answer = context.split()[5]
+            asked = {"id": str(number), "question": "which house", "answers": [
+                {"text": answer, "answer_start": context.index(answer)}]}  # fmt: skip
+            paragraphs.append({"context": context, "qas": [asked]})
+        name = "dev-v1.1.json" if file == "dev" else f"squadshifts-{file}_v1.0.json"
+        (tmp_path / "squad").mkdir(exist_ok=True)
+        (tmp_path / "squad" / name).write_text(
+            json.dumps({"version": "1.1", "data": [{"title": "t", "paragraphs": paragraphs}]})
+        )
+    call = arguments(tmp_path, encoder, tmp_path, "--only", "squad", "--seeds", "0")
+    assert command.main([*call, "--list"]) == 0
+    assert command.main(call) == 0
+    rows = measure.read_rows(tmp_path / "rows.jsonl")
+    assert len(rows) == 1 + 4 * 2 + 3 * 2
+    assert {row.workload["metric"] for row in rows} == {"F1"}
+    assert rows[0].workload["rows"] == 20
+    assert rows[0].workload["train_rows"] == 54
+    assert "trained on SQuADShifts" in tables.distillation(rows)
+
+
 def test_a_killed_run_goes_on(
     folder: Path,
     encoder: Path,

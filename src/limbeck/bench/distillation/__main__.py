@@ -226,7 +226,8 @@ def _request(options: argparse.Namespace) -> Request:
     if not options.data.is_dir():
         raise InputError(
             f"no directory {options.data}: the data sets are no part of limbeck; name the "
-            "directory that holds sst2, stsb and imdb with --data (make bench-accuracy DATA=DIR)"
+            "directory that holds sst2, stsb, imdb and squad with --data "
+            "(make bench-accuracy DATA=DIR)"
         )
     quick = options.quick
     chosen = sets.named(options.only or (_QUICK_SETS if quick else None))

@@ -13,6 +13,7 @@ import numpy as np
 
 from limbeck.bench.distillation.plan import Run
 from limbeck.bench.distillation.sets import Rows
+from limbeck.forge.questions import QuestionSet
 from limbeck.text import Tokenizer
 
 Kind = Literal["teacher", "student", "peers", "inside"]
@@ -74,7 +75,12 @@ def mean_tokens(tokenizer: Tokenizer, rows: Rows, max_tokens: int) -> tuple[floa
         encoded = tokenizer.encode(list(texts[::step]), second, max_tokens=max_tokens)
         return float(np.mean([len(one) for one in encoded]))
 
-    return of(rows.train.texts, rows.train.pairs), of(rows.test.texts, rows.test.pairs)
+    known = rows.train
+    if isinstance(known, QuestionSet):
+        train = of(known.questions, known.contexts)
+    else:
+        train = of(known.texts, known.pairs)
+    return train, of(rows.test.texts, rows.test.pairs)
 
 
 def seconds(
@@ -91,7 +97,7 @@ def seconds(
         total = train * run.budget.epochs / speeds.of(run)
         total += len(run.precisions) * test / _ANSWERED
         if run.method is not None:
-            for teacher in run.needs[: run.method.teachers]:
+            for teacher in run.needs[: max(1, run.method.teachers)]:
                 if teacher.key not in asked:
                     asked.add(teacher.key)
                     total += train / _ASKED

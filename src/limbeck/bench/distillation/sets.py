@@ -12,7 +12,10 @@ from limbeck import data, evaluation
 from limbeck.errors import InputError
 from limbeck.evaluation import Examples
 from limbeck.evaluation.examples import Problem
-from limbeck.forge.examples import TrainingSet, split_off, training_set
+from limbeck.forge import files
+from limbeck.forge.examples import TrainingSet, training_set
+from limbeck.forge.questions import QuestionSet
+from limbeck.forge.rows import AnyRows, split_off
 
 _DRAW = 0  # the seed by which rows are chosen; the seeds of training do not touch it
 
@@ -88,6 +91,23 @@ SETS: tuple[DataSet, ...] = (
         student=Budget(epochs=3, learning_rate=1e-4),
         note="reviews are cut at 256 tokens",
     ),
+    DataSet(
+        name="squad",
+        title="SQuAD v1.1 dev",
+        problem="question-answering",
+        train_files=tuple(
+            f"squad/squadshifts-{part}_v1.0.json.gz"
+            for part in ("new_wiki", "reddit", "amazon_reviews")
+        ),
+        test_file="squad/dev-v1.1.json.gz",
+        pairs=True,
+        train_rows=10_000,
+        held_out=1000,
+        max_tokens=192,
+        teacher=Budget(epochs=2, learning_rate=5e-5),
+        student=Budget(epochs=3, learning_rate=1e-4),
+        note="trained on SQuADShifts",
+    ),
 )
 
 
@@ -95,7 +115,7 @@ SETS: tuple[DataSet, ...] = (
 class Rows:
     """What a data set gives: rows to train on, rows to choose by, and rows to measure on."""
 
-    train: TrainingSet
+    train: TrainingSet | QuestionSet
     held_out: Examples
     test: Examples
 
@@ -149,17 +169,37 @@ def read(directory: Path, one: DataSet, scale: float = 1.0) -> Rows:
     Raises:
         InputError: a file is absent, or rows are bad.
     """
-    known = _training_rows(directory, one)
-    kept, held_out = split_off(known, 0.1, _DRAW, at_most=one.held_out)
+    kept: TrainingSet | QuestionSet
+    held_out: TrainingSet | QuestionSet
+    if one.problem == "question-answering":
+        kept, held_out = _set_aside(_questions(directory, one), one)
+    else:
+        kept, held_out = _set_aside(_training_rows(directory, one), one)
     count = min(len(kept), one.train_rows or len(kept))
     count = max(1, round(scale * count))
     chosen = np.random.default_rng(_DRAW).permutation(len(kept))[:count]
     columns = evaluation.Columns(text="text", pair="text_pair" if one.pairs else None)
+    if one.problem == "question-answering":
+        columns = evaluation.Columns()
     test = evaluation.read_examples(directory / one.test_file, one.problem, columns)
     if one.test_rows is not None and one.test_rows < len(test):
         drawn = np.random.default_rng(_DRAW).permutation(len(test))[: one.test_rows]
         test = _take(test, sorted(drawn.tolist()))
     return Rows(train=kept.take(np.sort(chosen)), held_out=as_examples(held_out), test=test)
+
+
+def _set_aside(known: AnyRows, one: DataSet) -> tuple[AnyRows, AnyRows]:
+    return split_off(known, 0.1, _DRAW, at_most=one.held_out)
+
+
+def _questions(directory: Path, one: DataSet) -> QuestionSet:
+    found: QuestionSet | None = None
+    for name in one.train_files:
+        rows = files.read(directory / name, "question-answering")
+        assert isinstance(rows, QuestionSet)
+        found = rows if found is None else found.joined(rows)
+    assert found is not None
+    return found
 
 
 def _training_rows(directory: Path, one: DataSet) -> TrainingSet:
@@ -177,8 +217,15 @@ def _training_rows(directory: Path, one: DataSet) -> TrainingSet:
     return training_set(found, problem=problem)  # type: ignore[arg-type]
 
 
-def as_examples(rows: TrainingSet) -> Examples:
+def as_examples(rows: TrainingSet | QuestionSet) -> Examples:
     """Training rows as rows to measure on."""
+    if isinstance(rows, QuestionSet):
+        return Examples(
+            problem="question-answering",
+            texts=rows.questions,
+            pairs=rows.contexts,
+            targets=tuple(tuple(one.text for one in right or ()) for right in rows.answers),
+        )
     targets: tuple[object, ...]
     if rows.problem == "regression":
         targets = tuple(float(number) for number in rows.labels)

@@ -102,21 +102,16 @@ class Workshop:
             peers = _peers(wise, run.method.peers)
             made, report = online.online(peers, rows.train, config, saves=saves)
             return made[0], report
-        wanted = np.zeros((len(rows.train), len(wise.labels)), dtype=np.float32)
-        if run.method.teachers:
-            told = [
-                logits.of(one, rows.train, self.cache / "logits")
-                for one in asked[: run.method.teachers]
-            ]
-            wanted = told[0]
-            if len(told) > 1:
-                wanted = ensemble.combine(
-                    told,
-                    "mean",
-                    temperature=config.temperature,
-                    labels=rows.train.labels,
-                    problem=rows.train.problem,
-                )
+        # with labels alone their weight is 0, and they are there for the other methods
+        told = [
+            logits.of(one, rows.train, self.cache / "logits")
+            for one in asked[: max(1, run.method.teachers)]
+        ]
+        wanted = told[0]
+        if len(told) > 1:
+            wanted = ensemble.combine(
+                told, "mean", temperature=config.temperature, problem=rows.train.problem
+            )
         student = start.every_other_layer(wise, STUDENT_LAYERS, beside=asked[1:])
         return distil.offline(student, rows.train, wanted, config, teacher=wise, saves=saves)
 
