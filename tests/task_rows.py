@@ -10,6 +10,7 @@ from limbeck.forge.sentences import SentenceSet, sentence_set
 from limbeck.forge.tagged import TaggedSet, tagged_set
 
 PEOPLE = ["anna", "claire", "david", "emma", "peter", "sofia", "thomas"]
+SURNAMES = ["stone", "summer", "winter"]
 TOWNS = ["berlin", "lisbon", "london", "paris", "rome", "vienna"]
 FILLER = ["the", "house", "room", "view", "walk", "was", "very", "near", "old", "rain"]
 TOPICS = [["bread", "eat", "lunch", "tea"], ["train", "bus", "road", "car"], ["sun", "rain", "sea"]]
@@ -24,10 +25,8 @@ def tags(count: int, seed: int = 0) -> TaggedSet:
         for _ in range(draw.randint(3, 8)):
             kind = draw.random()
             if kind < 0.2:
-                words += draw.sample(PEOPLE, 2 if kind < 0.1 else 1)
-                given += ["B-PER", "I-PER"] if kind < 0.1 else ["B-PER"]
-                words.append(draw.choice(FILLER))
-                given.append("O")
+                words += [draw.choice(PEOPLE), draw.choice(SURNAMES)][: 2 if kind < 0.1 else 1]
+                given += ["B-PER", "I-PER"][: 2 if kind < 0.1 else 1]
             elif kind < 0.4:
                 words.append(draw.choice(TOWNS))
                 given.append("B-LOC")
@@ -64,7 +63,9 @@ def sentences(count: int, seed: int = 0) -> SentenceSet:
     for _ in range(count):
         first, second = draw.choices(range(len(TOPICS)), k=2)
         some = [
-            " ".join(draw.choices(TOPICS[topic], k=3) + draw.choices(FILLER[:6], k=draw.randint(1, 6)))
+            " ".join(
+                draw.choices(TOPICS[topic], k=3) + draw.choices(FILLER[:6], k=draw.randint(1, 6))
+            )
             for topic in (first, second)
         ]
         rows.append((some[0], some[1], float(first == second)))

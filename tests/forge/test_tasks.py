@@ -40,7 +40,7 @@ from limbeck.forge.training import TrainingConfig  # noqa: E402
 pytestmark = pytest.mark.torch
 
 CONFIG = TrainingConfig(
-    epochs=8, batch_size=16, learning_rate=2e-3, precision="fp32", max_tokens=64, dropout=0.0
+    epochs=8, batch_size=16, learning_rate=1e-3, precision="fp32", max_tokens=64, dropout=0.0
 )
 MAKE: dict[str, Callable[..., Rows]] = {
     "token-classification": task_rows.tags,
@@ -182,7 +182,7 @@ def test_the_seed_decides(zoo: Callable[..., Path], task: str) -> None:
 
 @pytest.mark.parametrize("task", list(MAKE))
 def test_several_teachers_peers_and_the_inside(zoo: Callable[..., Path], task: str) -> None:
-    rows, held_out = MAKE[task](80), MAKE[task](30, seed=1)
+    rows, held_out = MAKE[task](200), MAKE[task](40, seed=1)
     encoder = zoo("bert", "feature-extraction")
     short = replace(CONFIG, epochs=4)
     wise = [teacher.finetune(encoder, rows, replace(short, seed=seed))[0] for seed in (0, 1)]
@@ -213,7 +213,9 @@ def test_padding_changes_nothing(zoo: Callable[..., Path], task: str) -> None:
     whole = objective(rows, made.tokenizer, 64)
     wise = values(logits.of(made, rows)).copy()
     answers = logits.of(made, rows)
-    answers = replace(answers, values=wise[::-1].copy()) if isinstance(answers, Packed) else wise * 2
+    answers = (
+        replace(answers, values=wise[::-1].copy()) if isinstance(answers, Packed) else wise * 2
+    )
     order = np.argsort(whole.tokens.lengths, kind="stable")
     pair = np.array([order[0], order[-1]])
     assert whole.tokens.lengths[pair[0]] < whole.tokens.lengths[pair[1]]
