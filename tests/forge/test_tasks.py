@@ -35,6 +35,8 @@ from limbeck.forge import (  # noqa: E402
 from limbeck.forge.answers import Packed  # noqa: E402
 from limbeck.forge.intermediate import IntermediateConfig  # noqa: E402
 from limbeck.forge.rows import Rows  # noqa: E402
+from limbeck.forge.saves import Saves  # noqa: E402
+from limbeck.forge.shapes import StudentShape  # noqa: E402
 from limbeck.forge.training import TrainingConfig  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -181,6 +183,30 @@ def test_the_seed_decides(zoo: Callable[..., Path], task: str) -> None:
 
 
 @pytest.mark.parametrize("task", list(MAKE))
+def test_a_run_goes_on_from_its_state(
+    zoo: Callable[..., Path], tmp_path: Path, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, encoder = MAKE[task](48), zoo("bert", "feature-extraction")
+    config = replace(CONFIG, epochs=2)
+    whole, report = teacher.finetune(encoder, rows, config)
+    real, seen = training.collate, []
+
+    def interrupted(*arguments: object) -> object:
+        seen.append(arguments)
+        if len(seen) == report.steps // 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "collate", interrupted)
+    saves = Saves(directory=tmp_path, every_s=0)
+    with pytest.raises(KeyboardInterrupt):
+        teacher.finetune(encoder, rows, config, saves=saves)
+    again, _ = teacher.finetune(encoder, rows, config, saves=saves)
+    assert len(seen) < 2 * report.steps
+    assert again.digest == whole.digest
+
+
+@pytest.mark.parametrize("task", list(MAKE))
 def test_several_teachers_peers_and_the_inside(zoo: Callable[..., Path], task: str) -> None:
     rows, held_out = MAKE[task](200), MAKE[task](40, seed=1)
     encoder = zoo("bert", "feature-extraction")
@@ -244,6 +270,29 @@ def test_padding_changes_nothing(zoo: Callable[..., Path], task: str) -> None:
     np.testing.assert_allclose(
         slope, sum(share * one[1] for share, one in zip(shares, alone)), atol=2e-5
     )
+
+
+@pytest.mark.parametrize("task", list(MAKE))
+def test_students_of_another_shape(zoo: Callable[..., Path], tmp_path: Path, task: str) -> None:
+    rows, held_out = MAKE[task](200), MAKE[task](40, seed=1)
+    short = replace(CONFIG, epochs=4)
+    wise, _ = teacher.finetune(zoo("bert", "feature-extraction"), rows, short)
+    answers = logits.of(wise, rows)
+    narrow = models.Shape(layers=2, hidden=48, ffn=100)
+    young = [students.from_encoder(wise, zoo("distilbert", "feature-extraction", shape=narrow))]
+    if task == "sentence-embedding":  # vectors are compared number by number
+        with pytest.raises(InputError, match="48 numbers of a vector"):
+            distil.offline(young[0], rows, answers)
+        young = [students.from_encoder(wise, zoo("distilbert", "feature-extraction"))]
+    else:
+        shape = StudentShape(name="cut", layers=2, hidden=36, heads=2, ffn=100)
+        young.append(students.of_shape(wise, shape))
+    for one in young:
+        assert (one.task, one.labels) == (task, rows.names)
+        before = quality.of(one, held_out).value
+        made, report = distil.offline(one, rows, answers, distil.DistilConfig(training=short))
+        assert report.last_loss < report.first_loss
+        assert quality.of(made, held_out).value > before
 
 
 def test_what_does_not_fit_is_refused(zoo: Callable[..., Path], tmp_path: Path) -> None:

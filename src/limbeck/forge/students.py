@@ -163,7 +163,7 @@ def from_encoder(
         ModelError: the encoder cannot be loaded, or limbeck does not run its architecture.
     """
     model, source = load_for_training(
-        name_or_path, teacher.labels, seed=seed, problem=teacher.problem
+        name_or_path, teacher.labels, seed=seed, problem=teacher.problem, task=teacher.task
     )
     positions = int(model.config.max_position_embeddings)
     if model.config.model_type not in ("bert", "distilbert"):
