@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import models
+import task_rows
 from limbeck import artifact, load, pipeline
 from limbeck.cli.main import run
 
@@ -130,6 +131,99 @@ def test_numbers_and_several_labels(
     assert "bad.jsonl:2: 'label' is 'much', not a number" in capsys.readouterr().err
     assert run([*asked, "--problem", "ranking"]) == 2
     assert "problem 'ranking' is not one of" in capsys.readouterr().err
+
+
+def write_task(task: str, path: Path, count: int, seed: int) -> Path:
+    """Rows of a task in the format that people have them in."""
+    if task == "token-classification":
+        rows = task_rows.tags(count, seed)
+        path = path.with_suffix(".conll")
+        with path.open("w") as file:
+            for words, tags in zip(rows.words, rows.tags, strict=True):
+                pairs = zip(words, tags, strict=True)
+                file.write("".join(f"{word} {rows.names[tag]}\n" for word, tag in pairs) + "\n")
+    elif task == "question-answering":
+        asked = task_rows.questions(count, seed)
+        paragraphs = []
+        columns = zip(asked.questions, asked.contexts, asked.answers, strict=True)
+        for number, (question, context, answers) in enumerate(columns):
+            right = [{"text": one.text, "answer_start": one.start} for one in answers]
+            entry = {"id": str(number), "question": question, "answers": right}
+            entry["is_impossible"] = not right
+            paragraphs.append({"context": context, "qas": [entry]})
+        path = path.with_suffix(".json")
+        path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    else:
+        pairs = task_rows.sentences(count, seed)
+        path = path.with_suffix(".jsonl")
+        with path.open("w") as file:
+            for text, pair, label in zip(pairs.texts, pairs.pairs, pairs.labels, strict=True):
+                row = {"text": text, "text_pair": pair, "label": 5 * float(label)}
+                file.write(json.dumps(row) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [
+        ("token-classification", "span F1"),
+        ("question-answering", "F1"),
+        ("sentence-embedding", "Spearman"),
+    ],
+)
+def test_other_tasks(
+    workshop: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    task: str,
+    metric: str,
+) -> None:
+    _, encoder = workshop
+    data = write_task(task, tmp_path / "rows", 300, 0)
+    held_out = write_task(task, tmp_path / "validation", 60, 1)
+    more = write_task(task, tmp_path / "more", 60, 2)
+    if task == "token-classification":  # texts that nobody has cut into words
+        more = tmp_path / "more.jsonl"
+        texts = task_rows.tags(60, 2).texts
+        more.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    options = ["--epochs", "6", "--learning-rate", "1e-3", "--precision", "fp32"]
+    if task == "sentence-embedding":
+        options += ["--label-range", "0,5"]
+    made, student = tmp_path / "teacher", tmp_path / "student"
+    asked = ["-d", str(data), "--validation", str(held_out), *options]
+    train = ["train", "--task", task, "-m", str(encoder), "-o", str(made), *asked]
+    assert run(train) == 0
+    assert f"trained: {metric} " in capsys.readouterr().out
+    longest = json.loads((made / "tokenizer_config.json").read_text())["model_max_length"]
+    assert longest == (160 if task == "question-answering" else 128), "384, as far as there is room"
+    cache = ["--cache", str(tmp_path / "logits"), "--transfer", str(more)]
+    assert run(["distil", "-t", str(made), "-o", str(student), *asked, *cache]) == 0
+    assert f"teacher: {metric} " in capsys.readouterr().out
+    assert json.loads((student / "lineage.json").read_text())["rows"] == 360
+    assert run(["convert", str(student), "-o", str(tmp_path / "artifact")]) == 0
+    capsys.readouterr()
+    assert run(["evaluate", str(tmp_path / "artifact"), "-d", str(held_out), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["metrics"]
+    assert found[metric]["value"] > 0.6
+
+
+def test_options_of_tasks_are_checked(
+    workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, encoder = workshop
+    asked = ["train", "-d", str(place / "rows.jsonl"), "-m", str(encoder)]
+    asked += ["-o", str(tmp_path / "x")]
+    for options, message in (
+        (["--task", "translation"], "task 'translation' is not one of text-classification, "),
+        (["--task", "feature-extraction"], "is not one of text-classification, "),
+        (["--label-range", "5"], "--label-range is two numbers such as 0,5, found '5'"),
+        (["--label-range", "5,0"], "similarities from 5 to 0 are no range"),
+        (["--task", "token-classification"], "'tokens'"),
+        (["--task", "question-answering"], "'question'"),
+        (["--task", "sentence-embedding"], "'text_pair'"),
+    ):
+        assert run([*asked, *options]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_several_teachers_and_their_inside(

@@ -1,7 +1,8 @@
 """The wing with torch: teacher -> student -> int8 -> artifact.
 
-In: an encoder directory and labelled text. Out: a Hugging Face directory and a verified artifact.
-Neighbours: data below brings rows, engine and artifact below judge and store; cli above calls.
+In: an encoder directory and rows of one of its tasks. Out: a Hugging Face directory and a verified
+artifact. Neighbours: data below brings rows, engine and artifact below judge and store; cli above
+calls.
 """
 
 from __future__ import annotations

@@ -181,11 +181,17 @@ def _sentences(
 
 def _questions(path: Path, columns: Columns, labels: bool, report: Report | None) -> QuestionSet:
     if path.name.lower().removesuffix(".gz").endswith(_SQUAD_ENDING):
-        return question_set(
+        rows = question_set(
             (one.question, one.context, one.answers if labels else None)
             for one in data.read_squad(path, report=report)
         )
-    return question_set(_question_rows(path, columns, labels, report))
+    else:
+        rows = question_set(_question_rows(path, columns, labels, report))
+    if labels and not any(rows.answers):
+        raise InputError(
+            f"{path}: no question has an answer; a file without answers is for --transfer"
+        )
+    return rows
 
 
 def _question_rows(

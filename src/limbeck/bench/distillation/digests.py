@@ -16,8 +16,8 @@ from limbeck.evaluation import Examples
 _PACKAGE = Path(limbeck.__file__).parent
 # Files of the forge that have no part in what a trained model is.
 _NO_PART = {
-    *("__init__", "asking", "baselines", "budget", "export", "files", "golden", "processes"),
-    *("progress", "quality", "saves", "shapes", "verify"),
+    *("__init__", "asking", "baselines", "budget", "export", "faults", "files", "golden"),
+    *("processes", "progress", "quality", "saves", "shapes", "verify"),
 }
 _SCORING = ("evaluation", "tasks", "pipeline", "runtimes", "engine", "text", "artifact")
 LENGTH = 16
