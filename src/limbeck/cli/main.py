@@ -27,8 +27,8 @@ EXIT_INTERRUPTED = 130
 # Name -> the first line of the command's docstring, here so that `limbeck --help` imports none.
 COMMANDS: dict[str, str] = {
     "demo": "Find contact details leaked in listings: train, distil, quantise, measure.",
-    "train": "Fine-tune an encoder to label texts, or to give them a number.",
-    "distil": "Distil a trained classifier into a shallower one.",
+    "train": "Fine-tune an encoder to label texts, tag words, answer questions or embed sentences.",
+    "distil": "Distil a trained model into a shallower or narrower one, or into another encoder.",
     "students": "List shapes that a student can have, with size and speed on this CPU.",
     "convert": "Convert a model to an artifact that runs without torch, and verify it.",
     "verify": "Compare torch, the numpy oracle and the engine on golden inputs of many lengths.",

@@ -79,7 +79,7 @@ def command(
         float | None, typer.Option(help="Stop training after this time, its schedule completed.")
     ] = None,
 ) -> None:
-    """Fine-tune an encoder: to label texts, tag words, answer questions or embed sentences.
+    """Fine-tune an encoder to label texts, tag words, answer questions or embed sentences.
 
     Example: limbeck train --data reviews.csv --model ./MiniLM --out ./teacher
 
