@@ -59,6 +59,47 @@ def test_inspect_guide(zoo: Zoo) -> None:
     assert printed.splitlines()[-1] == f"({3 + 2}, {models.Shape().hidden})"
 
 
+def guide_blocks(kind: str) -> list[str]:
+    """The blocks of one kind in the guide to compress."""
+    page = (ROOT / "docs" / "guide" / "compress.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    return [text for found, text in blocks if found == kind]
+
+
+@pytest.mark.torch
+def test_compress_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("torch", "transformers", "pyarrow", "jinja2"):
+        pytest.importorskip(package)
+    models.write(tmp_path / "MiniLM", "bert", "feature-extraction")
+    rows = ["text,label"]
+    for index in range(120):
+        rows.append(f"the {'good' if index % 2 else 'bad'} house number {index},{index % 2}")
+    (tmp_path / "reviews.csv").write_text("\n".join(rows) + "\n")
+    monkeypatch.chdir(tmp_path)
+    [recipe] = guide_blocks("toml")
+    # as the guide has it, but quick, and with a gate that lets an untrained teacher's student pass
+    quick = re.sub(r"epochs = 3", "epochs = 1", recipe).replace("max_drop = 1.0", "max_drop = 100")
+    quick = quick.replace('"auto"', '"fp32"').replace("layers = 3 ", "layers = 1 ")
+    (tmp_path / "recipe.toml").write_text(quick)
+    assert cli.run(["compress", "recipe.toml"]) == 0
+    left = {path.name for path in (tmp_path / "reviews").iterdir()}
+    [tree] = [block for block in guide_blocks("") if block.startswith("reviews/")]
+    for name in re.findall(r"(?<=  )[\w.-]+(?=/?  )", tree):
+        assert name in left or name == "artifact.failed", name
+
+
+def test_compress_guide_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line for block in guide_blocks("") for line in block.splitlines()]
+    asked = [line for line in lines if "limbeck compress" in line]
+    assert len(asked) >= 5
+    assert cli.run(["compress", "--help"]) == 0
+    text = capsys.readouterr().out
+    for line in asked:
+        for word in shlex.split(line.split("limbeck compress")[1]):
+            if word.startswith("-"):
+                assert re.search(rf"(^|[\s,]){re.escape(word)}\b", text, flags=re.MULTILINE), word
+
+
 def test_readme_python_runs(
     zoo: Zoo, sentence_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ process takes the same step. Without torchrun it is a group of one, and nothing 
 
 from __future__ import annotations
 
+import datetime
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,10 @@ import torch
 import torch.distributed as dist
 
 from limbeck.errors import TrainingError
+
+# How long a process waits for the others: the first one may be at work alone for hours. One that
+# dies closes its connections, and torchrun ends the rest, long before.
+_PATIENCE = datetime.timedelta(days=7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +120,7 @@ def joined() -> Iterator[Group]:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("nccl" if on_gpu else "gloo")
+    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield current()
     finally:

@@ -15,6 +15,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from limbeck.forge import faults
+
 
 class Bar:
     """What a step reports to; `advance` may be called as often as it likes."""
@@ -24,6 +26,7 @@ class Bar:
         self._task = task
 
     def advance(self, amount: float = 1.0, note: str = "") -> None:
+        faults.point("progress")
         if self._progress is not None:
             self._progress.update(self._task, advance=amount, note=note)  # type: ignore[arg-type]
 

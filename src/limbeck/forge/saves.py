@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from limbeck.errors import TrainingError
+from limbeck.forge import faults
 
 FILE = "training.safetensors"
 _RECORD = "limbeck"
@@ -58,8 +59,10 @@ def write(saves: Saves, state: State) -> None:
     try:
         saves.directory.mkdir(parents=True, exist_ok=True)
         try:
+            faults.point("write")
             save_file(tensors, draft, metadata={_RECORD: json.dumps(dict(state.record))})
             _sync(draft)
+            faults.point("rename")
             os.replace(draft, saves.file)
             _sync(saves.directory)
         finally:
@@ -116,6 +119,7 @@ def restore_optimiser(
 
 
 def _sync(path: Path) -> None:
+    faults.point("fsync")
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
