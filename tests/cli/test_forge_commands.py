@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -395,3 +398,28 @@ def test_demo_refuses_what_it_cannot_do_before_it_starts(
         assert not out.exists()
     assert run(["demo", "--minutes", "0", "--out", str(tmp_path / "out")]) == 2
     assert "minutes must be positive" in capsys.readouterr().err
+
+
+def test_two_processes_train_and_distil_one_model(
+    workshop: tuple[Path, Path], tmp_path: Path
+) -> None:
+    place, encoder = workshop
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = ["-d", str(place / "rows.jsonl"), "--epochs", "1", "--precision", "fp32"]
+    teacher, student = tmp_path / "teacher", tmp_path / "student"
+    cache = tmp_path / "logits"
+    for command in (
+        ["train", *options, "-m", str(encoder), "-o", str(teacher)],
+        ["distil", *options, "-t", str(teacher), "-o", str(student), "--cache", str(cache)],
+    ):
+        done = subprocess.run(
+            [*launch, "-m", "limbeck", *command],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("next: limbeck") == 1, "the first process alone speaks"
+    assert json.loads((student / "config.json").read_text())["num_hidden_layers"] == 2
+    assert len(list(cache.iterdir())) == 1

@@ -119,6 +119,16 @@ def test_max_seconds_ends_the_schedule_early(encoder: Path) -> None:
     assert report.seconds < 5
 
 
+def test_batches_come_in_few_widths() -> None:
+    lengths = range(1, 513)
+    widths = [training.padded_length(length, 512) for length in lengths]
+    assert all(0 <= width - length <= length / 8 for length, width in zip(lengths, widths))
+    assert len(set(widths[:128])) == 40
+    assert widths == sorted(widths)
+    # the longest row of all fits where it fitted before: positions are not invented
+    assert training.padded_length(129, 130) == 130
+
+
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
 def test_dropout_is_set_everywhere(zoo: Callable[..., Path], architecture: str) -> None:
     config = TrainingConfig(dropout=0.25)

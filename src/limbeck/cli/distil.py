@@ -121,7 +121,7 @@ def command(
     forge.require("torch", "transformers", "pyarrow")
     from limbeck.cli import training_files as shared
     from limbeck.cli.beginnings import begin, check_beginning
-    from limbeck.forge import asking, checkpoint, distil, files
+    from limbeck.forge import asking, checkpoint, distil, files, processes
     from limbeck.forge.intermediate import IntermediateConfig
     from limbeck.forge.training import TrainingConfig
 
@@ -169,9 +169,6 @@ def command(
             report=report_bad,
         )
         rows = rows.joined(more)
-    wanted = asking.ask(
-        teachers, rows, how, temperature=temperature, held_out=held_out, cache=cache
-    )
     config = distil.DistilConfig(
         temperature=temperature,
         soft_weight=soft_weight,
@@ -191,7 +188,17 @@ def command(
             precision=shared.check_precision(precision),
         ),
     )
-    made, report = distil.offline(student, rows, wanted, config, teacher=wise)
-    made.save(out)
-    shared.show_training(made, report, held_out, out, teacher=wise)
-    typer.echo(f"next: limbeck convert {out} --out ./artifact")
+    with processes.joined() as group:
+        if not group.is_first:
+            group.wait()  # the first one asks, and the others find the answers in the cache
+        wanted = asking.ask(
+            teachers, rows, how, temperature=temperature, held_out=held_out, cache=cache
+        )
+        if group.is_first:
+            group.wait()
+        made, report = distil.offline(student, rows, wanted, config, teacher=wise)
+        if group.is_first:
+            made.save(out)
+            shared.show_training(made, report, held_out, out, teacher=wise)
+            typer.echo(f"next: limbeck convert {out} --out ./artifact")
+        group.wait()

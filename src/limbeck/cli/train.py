@@ -89,7 +89,7 @@ def command(
 
     forge.require("torch", "transformers")
     from limbeck.cli import training_files as shared
-    from limbeck.forge import files, teacher
+    from limbeck.forge import files, processes, teacher
     from limbeck.forge.training import TrainingConfig
 
     shared.check_out(out)
@@ -119,7 +119,10 @@ def command(
         precision=shared.check_precision(precision),
         max_seconds=None if minutes is None else 60 * minutes,
     )
-    made, report = teacher.finetune(model, rows, config)
-    made.save(out)
-    shared.show_training(made, report, held_out, out)
-    typer.echo(f"next: limbeck distil --teacher {out} --data {data} --out ./student")
+    with processes.joined() as group:
+        made, report = teacher.finetune(model, rows, config)
+        if group.is_first:
+            made.save(out)
+            shared.show_training(made, report, held_out, out)
+            typer.echo(f"next: limbeck distil --teacher {out} --data {data} --out ./student")
+        group.wait()

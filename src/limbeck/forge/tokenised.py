@@ -54,6 +54,11 @@ class TokenisedSet:
         return np.concatenate([places, partners[partners >= 0]])
 
     @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest sequence."""
+        return max(map(len, self.ids), default=0)
+
+    @cached_property
     def offsets(self) -> Integers:
         """[sequences + 1]: where each begins when all are laid end to end."""
         return np.concatenate([[0], np.cumsum([len(one) for one in self.ids])]).astype(np.int64)
