@@ -216,7 +216,7 @@ def test_orders_that_fit(kinds: tuple[str, ...]) -> None:
         (("distil", "export"), r"stage\[0\] \(distil\) takes a teacher or a student, and nothing"),
         (("teacher", "teacher", "export"), r"stage\[1\] \(teacher\) cannot come after stage\[0\]"),
         (("teacher", "distil"), "ends without an artifact; add"),
-        (("teacher", "verify"), r"what takes a teacher: distil, online, export"),
+        (("teacher", "verify"), r"what takes a teacher: distil, online, prune, export"),
         (("teacher", "export", "distil"), r"which gives a artifact; what takes a artifact: verify"),
         (("teacher", "distil", "online", "export"), r"\(online\) cannot come after"),
     ],

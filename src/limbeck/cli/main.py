@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "demo": "Find contact details leaked in listings: train, distil, quantise, measure.",
     "train": "Fine-tune an encoder to label texts, tag words, answer questions or embed sentences.",
     "distil": "Distil a trained model into a shallower or narrower one, or into another encoder.",
+    "prune": "Take blocks out of a trained model while it learns from a teacher.",
     "compress": "Make a small, verified artifact: teacher, student, int8, each measured.",
     "students": "List shapes that a student can have, with size and speed on this CPU.",
     "convert": "Convert a model to an artifact that runs without torch, and verify it.",

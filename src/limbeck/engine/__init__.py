@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from limbeck.engine.calibration import static_ranges
 from limbeck.engine.engine import Engine
+from limbeck.engine.latency import LatencyTable, latency_us, measure_latency
 from limbeck.engine.library import available_cpus, isas
 from limbeck.engine.profile import OpTime, Profile, Span
 from limbeck.engine.quantization import convert_weights, dequantize_weights, quantize_weights
@@ -16,6 +17,7 @@ from limbeck.engine.tuning import SparseCosts
 
 __all__ = [
     "Engine",
+    "LatencyTable",
     "OpTime",
     "Profile",
     "Span",
@@ -24,6 +26,8 @@ __all__ = [
     "convert_weights",
     "dequantize_weights",
     "isas",
+    "latency_us",
+    "measure_latency",
     "quantize_weights",
     "static_ranges",
 ]

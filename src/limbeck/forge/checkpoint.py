@@ -135,6 +135,11 @@ class Student(Checkpoint):
     """A smaller model, initialised from a teacher's layers or trained on its logits."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pruned(Checkpoint):
+    """A model whose encoder has blocks of zeros in its linear layers."""
+
+
 def versions() -> dict[str, str]:
     """What made it, for the lineage."""
     return {

@@ -23,10 +23,14 @@ import torch
 from limbeck.errors import TrainingError
 from limbeck.forge import processes, progress, training
 from limbeck.forge import saves as saving
+from limbeck.forge.alongside import Alongside
 from limbeck.forge.averaging import WeightAverage
 from limbeck.forge.first_token import first_token_alone
 from limbeck.forge.saves import Saves, State
 from limbeck.forge.training import ChosenPrecision, TokenisedSet, TrainingConfig, TrainingReport
+
+# Before the names of what runs along, in the state that is kept.
+_ALONG = "alongside."
 
 
 def run(
@@ -39,6 +43,7 @@ def run(
     extra: torch.nn.Module | None = None,
     tapped: bool = False,
     saves: Saves | None = None,
+    alongside: Alongside | None = None,
 ) -> TrainingReport:
     """Train the model in place, on a GPU where there is one; it comes back to where it was.
 
@@ -51,6 +56,7 @@ def run(
         saves: where the state is kept every now and then. A run that finds its state there goes on
             from it and ends with the bits of one that was never interrupted: on a CPU, for the same
             number of threads, and without max_seconds.
+        alongside: called around every step, such as pruning.
 
     Raises:
         TrainingError: no rows; a loss or gradient that is not finite, in which case the model (and
@@ -68,7 +74,8 @@ def run(
     words.requires_grad_(not config.freeze_embeddings)
     model.train()
     try:
-        return _Loop(model, rows, loss, config, description, extra, saves).run(tapped)
+        loop = _Loop(model, rows, loss, config, description, extra, saves, alongside)
+        return loop.run(tapped)
     finally:
         model.train(was_training)
         model.to(home)
@@ -94,9 +101,11 @@ class _Loop:
         description: str,
         extra: torch.nn.Module | None,
         saves: Saves | None,
+        alongside: Alongside | None,
     ) -> None:
         self.model, self.rows, self.loss, self.config = model, rows, loss, config
         self.description, self.extra, self.saves = description, extra, saves
+        self.alongside = alongside
         self.group = processes.current()
         self.started = time.perf_counter()
         self.seconds_before = 0.0
@@ -116,6 +125,8 @@ class _Loop:
         self.average = None
         if config.average_decay is not None:
             self.average = WeightAverage(model, config.average_decay)
+        if alongside is not None:
+            alongside.begin()
         self.generator = np.random.default_rng(config.seed)
         self.losses: list[float] = []
         self.epoch = self.done_in_epoch = self.rows_seen = self.tokens_seen = 0
@@ -144,6 +155,8 @@ class _Loop:
                         kept_at = time.perf_counter()
         if self.average is not None:
             self.average.apply()
+        if self.alongside is not None:
+            self.alongside.finish()
         tenth = max(1, len(self.losses) // 10)
         return TrainingReport(
             steps=len(self.losses),
@@ -173,11 +186,15 @@ class _Loop:
             training.backward(value)
         value = self.group.total(value.detach())
         self.group.add_gradients(self.trained)
+        if self.alongside is not None:
+            self.alongside.after_backward(len(self.losses), share)
         norm = torch.nn.utils.clip_grad_norm_(self.trained, self.config.max_gradient_norm)
         if not (math.isfinite(value.item()) and math.isfinite(norm.item())):
             self._give_up(indexes, value.item(), norm.item(), random)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
+        if self.alongside is not None:
+            self.alongside.after_step(len(self.losses), share)
         if self.average is not None:
             self.average.update()
         self.losses.append(value.item())
@@ -246,6 +263,7 @@ class _Loop:
         settings = asdict(self.config) | {"max_seconds": None}
         hasher = hashlib.sha256()
         said = [self.description, settings, self.planned, self.group.count, torch.__version__]
+        said += [] if self.alongside is None else [self.alongside.key]
         hasher.update(json.dumps(said, sort_keys=True).encode())
         for row, types in zip(self.rows.ids, self.rows.type_ids, strict=True):
             hasher.update(np.array([len(row), *row, *types], dtype=np.int32).data)
@@ -278,6 +296,9 @@ class _Loop:
         tensors = self._parameters()
         if self.average is not None:
             tensors |= self.average.tensors()
+        if self.alongside is not None:
+            along = self.alongside.tensors()
+            tensors |= {f"{_ALONG}{name}": value for name, value in along.items()}
         tensors |= saving.optimiser_tensors(self.optimiser, self.trained)
         tensors |= {f"random.{rank}": value for rank, value in enumerate(randoms)}
         tensors["losses"] = torch.tensor(self.losses, dtype=torch.float64)
@@ -302,6 +323,13 @@ class _Loop:
         self.losses = state.tensors["losses"].tolist()
         if self.average is not None:
             self.average.restore(state.tensors, len(self.losses))
+        if self.alongside is not None:
+            along = {
+                name: value for name, value in state.tensors.items() if name.startswith(_ALONG)
+            }
+            self.alongside.restore(
+                {name.removeprefix(_ALONG): value for name, value in along.items()}
+            )
         record = state.record
         self.epoch, self.done_in_epoch = record["epoch"], record["done_in_epoch"]
         self.rows_seen, self.tokens_seen = record["rows_seen"], record["tokens_seen"]

@@ -98,7 +98,7 @@ def narrow(weights: Tables, teacher: Width, student: Width) -> dict[str, torch.T
     }
     layers = sorted({match[1] for name in weights if (match := _LAYER.search(name))}, key=int)
     for layer in layers:
-        own = _Layer(weights, layer)
+        own = LayerMatrices(weights, layer)
         places[layer, "ffn"] = largest(own.ffn_importance(), student.ffn)
         heads = largest(own.head_importance(teacher), student.heads)
         for role in ("qk", "value"):
@@ -153,7 +153,7 @@ def hidden_importance(
     return total
 
 
-class _Layer:
+class LayerMatrices:
     """One layer's matrices, float64."""
 
     def __init__(self, weights: Tables, layer: str) -> None:

@@ -99,6 +99,7 @@ def run(
             precision=precision,
             logits=logits or home / "logits",
             saves=Saves(directory=home / "saves", every_s=options.save_every_s),
+            inputs=home / "inputs",
             team=team,
         )
         line = _Line(

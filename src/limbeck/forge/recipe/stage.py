@@ -40,7 +40,8 @@ class Work:
     """What a stage is given beside its own configuration.
 
     outputs: of the stages before it, in order. logits: where teachers' logits are kept; saves:
-    where a training that is under way keeps its state.
+    where a training that is under way keeps its state; inputs: what was read or measured once and
+    holds for this run from then on.
     """
 
     rows: RecipeRows
@@ -49,6 +50,7 @@ class Work:
     precision: ChosenPrecision
     logits: Path
     saves: Saves
+    inputs: Path
     team: Team
 
     def last(self, *kinds: Kind) -> Output:

@@ -1,0 +1,221 @@
+"""limbeck prune: a trained model and texts -> the same model without most of its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="Trained model: a directory or a hub name.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data",
+            "-d",
+            help="CSV, JSONL or Parquet with texts and labels; CoNLL for tags; SQuAD's JSON.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the pruned model.")],
+    pattern: Annotated[
+        str, typer.Option(help="Block, output rows x inputs: 1x4, 2x4, 4x4, 8x4 or 4x1.")
+    ] = "4x4",
+    sparsity: Annotated[
+        float, typer.Option(help="Share of the encoder's blocks that is gone at the end.")
+    ] = 0.8,
+    criterion: Annotated[
+        str,
+        typer.Option(
+            help="What a block is worth: magnitude, absolute (values), movement or snip-momentum."
+        ),
+    ] = "magnitude",
+    allocation: Annotated[
+        str,
+        typer.Option(
+            help="uniform: the same share of every layer; global: the lowest of all; latency: "
+            "where it saves most time here."
+        ),
+    ] = "global",
+    cap: Annotated[float, typer.Option(help="Largest share of a layer that goes.")] = 0.98,
+    start: Annotated[
+        float, typer.Option(help="Pruning begins after this share of the steps.")
+    ] = 0.0,
+    end: Annotated[float, typer.Option(help="The sparsity is reached at this share.")] = 0.5,
+    lock: Annotated[
+        float, typer.Option(help="From this share on no block comes back or goes.")
+    ] = 0.6,
+    every: Annotated[int, typer.Option(help="Steps between two choices of blocks.")] = 20,
+    heads: Annotated[
+        int | None, typer.Option(help="Attention heads that a layer keeps; default: all.")
+    ] = None,
+    ffn: Annotated[
+        int | None, typer.Option(help="Feed-forward columns that a layer keeps; default: all.")
+    ] = None,
+    importance: Annotated[
+        str, typer.Option(help="Which heads and columns go, by gradient or magnitude.")
+    ] = "gradient",
+    teacher: Annotated[
+        str | None,
+        typer.Option("--teacher", "-t", help="Whom it learns from; default: itself, unpruned."),
+    ] = None,
+    transfer: Annotated[
+        Path | None,
+        typer.Option(help="More texts, labels not needed, on which the teacher is asked."),
+    ] = None,
+    text_column: Annotated[
+        str | None,
+        typer.Option(help="Column with the text; default: text, tokens, question, by the task."),
+    ] = None,
+    pair_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with a second text, for tasks on pairs; default: context, text_pair."
+        ),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column with what is right; default: label, tags, answers.")
+    ] = None,
+    label_range: Annotated[
+        str | None,
+        typer.Option(help="Lowest and highest similarity of the file, such as 0,5."),
+    ] = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="Labelled file to measure on; without it a tenth of --data is held out."),
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Temperature of the soft targets.")] = 2.0,
+    soft_weight: Annotated[
+        float, typer.Option(help="Share of the soft targets in the loss; the labels have the rest.")
+    ] = 1.0,
+    soft_loss: Annotated[
+        str,
+        typer.Option(help="kl: divergence at --temperature; mse: squared difference of logits."),
+    ] = "kl",
+    hidden_weight: Annotated[
+        float, typer.Option(help="Add the squared difference of hidden states (TinyBERT).")
+    ] = 0.0,
+    cosine_weight: Annotated[
+        float, typer.Option(help="Add 1 - cosine of hidden states (DistilBERT).")
+    ] = 0.0,
+    relation_weight: Annotated[
+        float, typer.Option(help="Add attention relations of the last layers (MiniLM v2).")
+    ] = 0.0,
+    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 10.0,
+    batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 1e-4,
+    balance: Annotated[
+        bool, typer.Option("--balance", help="Rare classes count for more: all weigh the same.")
+    ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Name bad rows and leave them out, and go on.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed for batches and dropout.")] = 0,
+    precision: Annotated[
+        str, typer.Option(help="auto, fp32 or bf16; auto takes bf16 where a probe finds it faster.")
+    ] = "auto",
+    tokens: Annotated[
+        int, typer.Option(help="--allocation latency: tokens of a call.", min=1, max=512)
+    ] = 128,
+    threads: Annotated[
+        int, typer.Option(help="--allocation latency: threads of the engine.", min=1)
+    ] = 1,
+    cache: Annotated[
+        Path, typer.Option(help="Directory for the teacher's logits, kept between runs.")
+    ] = Path(".limbeck/logits"),
+) -> None:
+    """Take blocks out of a trained model while it learns from a teacher.
+
+    Blocks of the encoder's linear layers become zeros, which the engine leaves out of its sums;
+    embeddings and head stay dense. With --heads and --ffn, whole heads and columns go before that.
+
+    Example: limbeck prune ./student --data reviews.csv --pattern 4x4 --sparsity 0.8 --out ./pruned
+
+    Example: limbeck prune ./student -t ./teacher -d reviews.csv --criterion movement -o ./pruned
+    """
+    from limbeck import forge
+
+    forge.require("torch", "transformers", "pyarrow")
+    from limbeck.cli import training_files as shared
+    from limbeck.forge import asking, checkpoint, files
+    from limbeck.forge.distil import DistilConfig
+    from limbeck.forge.intermediate import IntermediateConfig
+    from limbeck.forge.prune import PruneConfig, Schedule, Structure, latency_table, width_of
+    from limbeck.forge.prune import prune as pruned
+    from limbeck.forge.training import TrainingConfig
+
+    shared.check_out(out)
+    structure = Structure(heads=heads, ffn=ffn, importance=cast(Any, importance))
+    learning = DistilConfig(
+        temperature=temperature,
+        soft_weight=soft_weight,
+        soft_loss=shared.check_soft_loss(soft_loss),
+        inside=IntermediateConfig(
+            hidden_weight=hidden_weight,
+            cosine_weight=cosine_weight,
+            relation_weight=relation_weight,
+        ),
+        training=TrainingConfig(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            seed=seed,
+            balance_classes=balance,
+            precision=shared.check_precision(precision),
+        ),
+    )
+    # the words among these are checked by the configuration itself
+    config = PruneConfig(
+        pattern=cast(Any, pattern),
+        sparsity=sparsity,
+        criterion=cast(Any, criterion),
+        allocation=cast(Any, allocation),
+        cap=cap,
+        schedule=Schedule(start=start, end=end, lock=lock, every=every),
+        structure=structure,
+        distil=learning,
+    )
+    student = checkpoint.load(model)
+    wise = checkpoint.load(model if teacher is None else teacher)
+    columns = files.Columns(
+        text=text_column,
+        pair=pair_column,
+        label=label_column,
+        scale=shared.check_range(label_range),
+    )
+    report_bad = shared.reporter(lenient)
+    rows, held_out = files.read_and_split(
+        data,
+        validation,
+        wise.task,
+        columns,
+        seed=seed,
+        names=wise.labels or None,
+        problem=wise.problem,
+        report=report_bad,
+    )
+    if transfer is not None:
+        more = files.read(
+            transfer,
+            wise.task,
+            columns,
+            names=wise.labels or None,
+            problem=wise.problem,
+            labels=False,
+            report=report_bad,
+        )
+        rows = rows.joined(more)
+    latency = None
+    if allocation == "latency":
+        latency = latency_table(width_of(student.model), structure, tokens=tokens, threads=threads)
+    wanted = asking.ask([wise], rows, temperature=temperature, cache=cache)
+    made, report = pruned(student, rows, wanted, config, teacher=wise, latency=latency)
+    made.save(out)
+    shared.show_training(made, report.training, held_out, out, teacher=wise)
+    thin, thick = (f(report.layers.items(), key=lambda one: one[1]) for f in (max, min))
+    typer.echo(
+        f"{report.sparsity:.2%} of all {pattern} blocks are gone; most of {thin[0]} "
+        f"({thin[1]:.2%}), least of {thick[0]} ({thick[1]:.2%})"
+    )
+    typer.echo(f"next: limbeck convert {out} --out ./artifact")
