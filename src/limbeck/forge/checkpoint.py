@@ -135,6 +135,11 @@ class Student(Checkpoint):
     """A smaller model, initialised from a teacher's layers or trained on its logits."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantized(Checkpoint):
+    """A model trained under int8's rounding: float32 weights that lose little when rounded."""
+
+
 def versions() -> dict[str, str]:
     """What made it, for the lineage."""
     return {

@@ -96,6 +96,25 @@ def offline(
             do not fit together.
         TrainingError: the loss is not finite, or the inside is asked for without a teacher.
     """
+    report = learn(student, rows, logits, config, teacher=teacher, saves=saves)
+    return trained(student, "distil", rows, config, report), report
+
+
+def learn(
+    student: Checkpoint,
+    rows: Rows,
+    logits: Answers,
+    config: DistilConfig,
+    *,
+    teacher: Checkpoint | None = None,
+    saves: Saves | None = None,
+    description: str = "distilling the student",
+) -> TrainingReport:
+    """What `offline` does to the weights.
+
+    Args:
+        description: what the run is called.
+    """
     check_fit(rows, student, "student")
     wanted = objective(
         rows,
@@ -107,24 +126,22 @@ def offline(
     if config.soft_weight == 0 and not rows.labelled.all():
         raise TrainingError("with soft_weight 0 every row needs a label")
     loss = distillation_loss(logits, wanted, config)
-    report = _train(student, wanted.tokens, loss, config, teacher, saves)
-    return trained(student, "distil", rows, config, report), report
+    return _train(student, wanted.tokens, loss, config, teacher, saves, description)
 
 
 def _train(
-    student: Student,
+    student: Checkpoint,
     tokenised: training.TokenisedSet,
     answers: training.Loss,
     config: DistilConfig,
     teacher: Checkpoint | None,
     saves: Saves | None,
+    description: str,
 ) -> TrainingReport:
     """Train on the answers, and on the teacher's inside where that is asked for."""
     how = config.training
     if not config.inside.wanted:
-        return loop.run(
-            student.model, tokenised, answers, how, "distilling the student", saves=saves
-        )
+        return loop.run(student.model, tokenised, answers, how, description, saves=saves)
     if teacher is None:
         raise TrainingError("hidden states and attention are the teacher's: give it with teacher=")
     if not teacher.tokenizer.same_tokens(student.tokenizer):
@@ -157,7 +174,7 @@ def _train(
             tokenised,
             loss,
             how,
-            "distilling the student",
+            description,
             extra=inside.projections,
             tapped=True,
             saves=saves,

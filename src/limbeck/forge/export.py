@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +14,25 @@ from limbeck.engine import convert_weights
 from limbeck.errors import InputError, ModelError
 from limbeck.forge import progress
 from limbeck.forge.checkpoint import Checkpoint, as_safetensors, versions
+from limbeck.forge.quantize import ranges as static
+from limbeck.forge.quantize.sample import look_at
 from limbeck.forge.verify import Limits, VerifyReport, verify
 from limbeck.spec import ModelSpec, Precision, QuantSpec, Threshold
+from limbeck.text.vocabulary import read_json
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """An artifact that has its final name, and the proof that it answers as its source."""
+    """An artifact that has its final name, and the proof that it answers as its source.
+
+    warnings: what speaks against the texts that static ranges were taken from.
+    """
 
     directory: Path
     digest: str
     size_bytes: int
     report: VerifyReport
+    warnings: tuple[str, ...] = ()
 
 
 def export(
@@ -37,6 +44,7 @@ def export(
     threshold: Threshold | None = None,
     max_tokens: int | None = None,
     calibrate: Sequence[str] = (),
+    observer: str = "minmax",
     lineage: Mapping[str, Any] | None = None,
     limits: Limits = Limits(),  # noqa: B008 (a frozen value)
 ) -> Exported:
@@ -49,10 +57,12 @@ def export(
         threshold: where to decide, as chosen on validation data.
         max_tokens: where texts are cut; None: as the model's directory says.
         calibrate: texts from which an int8 model takes static ranges for its activations; none:
+            those that it was trained with (`limbeck.forge.quantize.qat`), and where there are none
             every token finds its own. Some dozens of typical texts are enough.
+        observer: how a range is chosen from them, one of `limbeck.engine.OBSERVERS`.
 
     Raises:
-        InputError: `calibrate` for an fp32 artifact.
+        InputError: `calibrate` for an fp32 artifact, or no such observer.
         ModelError: the model cannot be read or is not supported.
         ArtifactError: `out` holds something that is no artifact.
         VerifyError: the artifact does not answer as the model does; `out` stays as it was.
@@ -72,6 +82,7 @@ def export(
                 threshold=threshold,
                 max_tokens=max_tokens or model.max_tokens,
                 calibrate=calibrate,
+                observer=observer,
                 lineage={**model.lineage, **(lineage or {}), "source": model.digest},
                 limits=limits,
             )
@@ -85,6 +96,7 @@ def export(
                 threshold=threshold,
                 max_tokens=max_tokens,
                 calibrate=calibrate,
+                observer=observer,
                 lineage={"source": source.name, **(lineage or {})},
                 limits=limits,
             )
@@ -100,6 +112,7 @@ def _export(
     threshold: Threshold | None,
     max_tokens: int | None,
     calibrate: Sequence[str],
+    observer: str,
     lineage: Mapping[str, Any],
     limits: Limits,
 ) -> Exported:
@@ -112,11 +125,19 @@ def _export(
             f"{encoder.max_tokens}"
         )
     quant = QuantSpec(precision=precision)
+    warnings: tuple[str, ...] = ()
     weights = dict(convert_weights(original.weights, encoder, precision))
+    ranges = static.of_lineage(_trained_as(source)) if precision == "int8" else None
+    if ranges is not None and not calibrate:
+        quant = QuantSpec(precision="int8", activations="static")
+        weights |= ranges
     if calibrate:
         if precision != "int8":
             raise InputError("static ranges are for int8; leave out the texts to calibrate with")
         quant = QuantSpec(precision="int8", activations="static")
+        sample = look_at(original.tokenizer(), calibrate, longest)
+        warnings = sample.warnings
+        lineage = {**lineage, "calibration": {"observer": observer, **asdict(sample)}}
         with progress.bar("calibrating", len(calibrate)) as shown:
 
             def counted() -> Iterator[str]:
@@ -124,7 +145,7 @@ def _export(
                     yield text
                     shown.advance(1)
 
-            weights |= runtimes.static_ranges(original, counted(), longest)
+            weights |= runtimes.static_ranges(original, counted(), longest, observer)
     contents: dict[str, Any] = {
         "spec": ModelSpec(
             encoder=encoder,
@@ -145,4 +166,9 @@ def _export(
     with artifact.read(out, verify=False) as made:
         size = made.size_bytes
     report = dataclasses.replace(report, source=str(out))
-    return Exported(directory=out, digest=digest, size_bytes=size, report=report)
+    return Exported(directory=out, digest=digest, size_bytes=size, report=report, warnings=warnings)
+
+
+def _trained_as(source: Path) -> Mapping[str, Any]:
+    """The lineage that a directory brings, if it does."""
+    return read_json(source / "lineage.json")
