@@ -36,6 +36,13 @@ def command(
             "values); mse (what rounds with the least error)."
         ),
     ] = "minmax",
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            help="Move outliers of activations into weights and biases first, as found on "
+            "--calibrate; 0.5 is usual (alpha of SmoothQuant)."
+        ),
+    ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of those texts; default: by its usual name.")
     ] = None,
@@ -74,6 +81,7 @@ def command(
         max_tokens=max_tokens,
         calibrate=texts,
         observer=observer,
+        smooth=smooth,
     )
     for warning in made.warnings:
         say(f"limbeck: {warning}")

@@ -38,7 +38,7 @@ TRAINING = TrainingConfig(
     epochs=2, batch_size=16, learning_rate=2e-4, precision="fp32", max_tokens=48
 )
 CONFIG = QatConfig(distil=DistilConfig(training=TRAINING))
-SHAPE = models.Shape(layers=2, hidden=48, heads=4, ffn=96)
+SHAPE = models.Shape(layers=2, hidden=48, heads=4, ffn=96, positions=64)
 
 
 def texts(count: int, seed: int = 0) -> TrainingSet:

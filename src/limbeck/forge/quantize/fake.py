@@ -34,7 +34,8 @@ def _like(x: torch.Tensor, value: float | np.float32) -> torch.Tensor:
 
 
 def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """[F, K] -> (whole numbers [F, K], scale [F]) as floats: `engine.quantization.quantize_rows`."""
+    """[F, K] -> (whole numbers [F, K], scale [F]), as floats:
+    `engine.quantization.quantize_rows`."""
     largest = weight.abs().amax(dim=1)
     scale = largest / _like(largest, 127)
     scale = torch.where(scale > 0, scale, _like(scale, 1))
