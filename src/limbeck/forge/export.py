@@ -124,7 +124,7 @@ def _check(
 ) -> None:
     if precision != "int8" and (calibrate or static or smooth is not None):
         raise InputError(
-            "static ranges and smoothing are for int8; leave out the texts to calibrate with"
+            "static ranges are for int8, and so is smoothing; leave out the texts to calibrate with"
         )
     if not calibrate and (static or smooth is not None):
         raise InputError("static ranges and smoothing need texts to be measured on (calibrate)")
@@ -194,7 +194,7 @@ def _export(
     }
     trial = scratch / "trial"
     digest = artifact.write(trial, **contents)
-    report = verify(trial, against=source, limits=how.limits)
+    report = verify(trial, against=source, limits=how.limits, same_weights=True)
     # The verified file and the named one have the same digest, so they are the same model. Writing
     # it again leaves replacing an older artifact, whole or not at all, to the one that knows how.
     if artifact.write(out, **contents) != digest:

@@ -182,7 +182,7 @@ def test_what_cannot_be_asked(zoo: Callable[..., Path], tmp_path: Path) -> None:
         export(directory, out, smooth=0.5)
     with pytest.raises(InputError, match="need texts"):
         export(directory, out, static=True)
-    with pytest.raises(InputError, match="are for int8"):
+    with pytest.raises(InputError, match="and so is smoothing"):
         export(directory, out, "fp32", calibrate=TEXTS, smooth=0.5)
     with pytest.raises(InputError, match="for static ranges or for smoothing"):
         export(directory, out, calibrate=TEXTS, static=False)

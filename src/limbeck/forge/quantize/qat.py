@@ -28,7 +28,7 @@ from limbeck.spec import Activations
 def gentle() -> DistilConfig:
     """One pass at 1e-5: the weights have learned already, and are to move by parts of a step."""
     return DistilConfig(
-        training=TrainingConfig(epochs=1.0, learning_rate=1e-5, precision="fp32"),
+        training=TrainingConfig(epochs=1.0, learning_rate=1e-5),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from limbeck.forge.recipe.stage import Stage
-from limbeck.forge.recipe.stages import distil, export, online, teacher, verify
+from limbeck.forge.recipe.stages import distil, export, online, qat, teacher, verify
 
 _ALL = (
     teacher.STAGE,
     distil.STAGE,
     online.STAGE,
+    qat.STAGE,
     export.STAGE,
     verify.STAGE,
 )
