@@ -64,6 +64,16 @@ def command(
         ),
     ] = None,
     texts_at_most: Annotated[int, typer.Option(help="How many such texts are read.", min=1)] = 64,
+    trim_vocabulary: Annotated[
+        Path | None,
+        typer.Option(
+            help="Texts such as will come: word pieces that they lack are left out, and the file "
+            "is smaller (WordPiece)."
+        ),
+    ] = None,
+    keep_share: Annotated[
+        float, typer.Option(help="Share of those texts' tokens that stay; the rarest pieces go.")
+    ] = 1.0,
     task: Annotated[
         str | None, typer.Option(help="What the model answers; default: as its config says.")
     ] = None,
@@ -115,6 +125,8 @@ def command(
             prefer=prefer,
             calibrate=calibrate,
             texts_at_most=texts_at_most,
+            trim_vocabulary=trim_vocabulary,
+            keep_share=keep_share,
             task=task,
             max_tokens=max_tokens,
             text_column=text_column,

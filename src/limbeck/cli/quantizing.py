@@ -18,7 +18,7 @@ from limbeck.errors import InputError
 from limbeck.evaluation import Limits
 from limbeck.forge.checkpoint import as_safetensors
 from limbeck.forge.quantize import search as searching
-from limbeck.forge.quantize.search import Candidate, Outcome, Preference, Tried
+from limbeck.forge.quantize.search import Candidate, Outcome, Preference, Tried, Trim
 from limbeck.forge.quantize.smooth import check_alpha
 
 
@@ -39,6 +39,8 @@ class Request:
     prefer: str = "accuracy"
     calibrate: Path | None = None
     texts_at_most: int = 64
+    trim_vocabulary: Path | None = None
+    keep_share: float = 1.0
     task: str | None = None
     max_tokens: int | None = None
     text_column: str | None = None
@@ -108,11 +110,24 @@ def quantize(request: Request) -> None:
         limits=limits,
         calibrate=texts,
         prefer=cast(Preference, request.prefer),
+        trim=_trim(request),
         task=request.task,
         max_tokens=request.max_tokens,
         threads=request.threads,
     )
     _show(outcome, len(texts))
+
+
+def _trim(request: Request) -> Trim | None:
+    if request.trim_vocabulary is None:
+        if request.keep_share != 1.0:
+            raise InputError("--keep-share goes with --trim-vocabulary")
+        return None
+    found = reading.read_rows(
+        request.trim_vocabulary, text_column=request.text_column, pair_column=request.pair_column
+    )
+    texts = [text for row in found for text in (row.text, row.pair) if text is not None]
+    return Trim(texts=texts, keep_share=request.keep_share)
 
 
 def _show(outcome: Outcome, texts: int) -> None:
@@ -128,6 +143,13 @@ def _show(outcome: Outcome, texts: int) -> None:
     for one in outcome.tried:
         table.add_row(one.candidate.name, *_figures(one, one is outcome.chosen))
     Console().print(table)
+    cut = outcome.trimmed
+    if cut is not None:
+        typer.echo(
+            f"vocabulary: {cut.entries} of {cut.entries_before} entries, {cut.mb:.1f} of "
+            f"{cut.mb_before:.1f} MB; {cut.changed:.2%} of the rows' tokens are split otherwise, "
+            f"{cut.unknown} more are unknown"
+        )
     if texts:
         typer.echo(f"activations measured on {texts} texts")
     made = outcome.exported

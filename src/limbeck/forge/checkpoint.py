@@ -36,6 +36,7 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "special_tokens_map.json",
     "added_tokens.json",
+    "vocabulary.json",  # which ids a trimmed vocabulary kept
 )
 
 

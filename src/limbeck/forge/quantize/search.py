@@ -19,6 +19,8 @@ from limbeck.evaluation import Comparison, Examples, Scored
 from limbeck.forge import progress
 from limbeck.forge.checkpoint import as_safetensors
 from limbeck.forge.export import Exported, export
+from limbeck.forge.quantize import vocabulary
+from limbeck.forge.quantize.vocabulary import TrimReport
 
 Preference = Literal["accuracy", "speed"]
 _TEXT_SHARE = 5
@@ -75,12 +77,21 @@ class Tried:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trim:
+    """Cut the vocabulary down to these texts first: `limbeck.forge.quantize.vocabulary.trim`."""
+
+    texts: Sequence[str]
+    keep_share: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The artifact that has the name, which of the candidates it is, and all that were tried."""
 
     exported: Exported
     chosen: Tried
     tried: tuple[Tried, ...]
+    trimmed: TrimReport | None = None
 
 
 def texts_apart(examples: Examples, at_most: int) -> tuple[tuple[str, ...], Examples]:
@@ -124,6 +135,7 @@ def quantize(
     limits: evaluation.Limits,
     calibrate: Sequence[str] = (),
     prefer: Preference = "accuracy",
+    trim: Trim | None = None,
     task: str | None = None,
     max_tokens: int | None = None,
     threads: int | None = None,
@@ -136,6 +148,8 @@ def quantize(
         calibrate: texts for candidates that need some.
         prefer: among those that pass, "accuracy" takes the one that loses the least, "speed" does
             so too, but a static one if any passes. What is equal goes to the first.
+        trim: with the vocabulary of some texts alone. It is held against the whole one, and what
+            changes is looked at on the rows.
 
     Raises:
         InputError: a candidate lacks texts, or the rows do not fit to the model.
@@ -155,7 +169,20 @@ def quantize(
         tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch,
     ):
         exact = runtimes.load(source, precision="fp32", task=task, threads=threads)
+        lineage: dict[str, Any] = {}
         before = _score(exact, examples, "answering in fp32")
+        trimmed = None
+        if trim is not None:
+            trimmed = vocabulary.trim(
+                source,
+                Path(scratch) / "trimmed",
+                trim.texts,
+                keep_share=trim.keep_share,
+                held_out=[*examples.texts, *(examples.pairs or ())],
+                task=task,
+            )
+            lineage = {"source": source.name, "vocabulary": trimmed.as_dict()}
+            source = Path(scratch) / "trimmed"
         made: dict[int, Exported] = {}
         tried = []
         for number, candidate in enumerate(candidates):
@@ -170,6 +197,7 @@ def quantize(
                     static=candidate.observer is not None,
                     observer=candidate.observer or OBSERVERS[0],
                     smooth=candidate.smooth,
+                    lineage=lineage,
                 )
             except VerifyError as error:
                 if len(candidates) == 1:
@@ -198,7 +226,7 @@ def quantize(
             )
         best = chosen(tried, prefer)
         exported = _named(made[tried.index(best)], out, best)
-    return Outcome(exported=exported, chosen=best, tried=tuple(tried))
+    return Outcome(exported=exported, chosen=best, tried=tuple(tried), trimmed=trimmed)
 
 
 def chosen(tried: Sequence[Tried], prefer: Preference) -> Tried:
