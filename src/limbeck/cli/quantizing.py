@@ -51,8 +51,11 @@ class Request:
     threads: int | None = None
 
 
-def candidates(request: Request) -> tuple[Candidate, ...]:
+def candidates(request: Request, trained: bool = False) -> tuple[Candidate, ...]:
     """What is to be tried.
+
+    Args:
+        trained: the model brings static ranges: used where nothing else is asked for.
 
     Raises:
         InputError: options that contradict one another or make no sense.
@@ -64,8 +67,11 @@ def candidates(request: Request) -> tuple[Candidate, ...]:
     if request.search:
         if request.static:
             raise InputError("--search tries static ranges too; leave out --static")
-        return searching.all_candidates(0.5 if request.smooth is None else request.smooth)
-    observer = request.observer if request.static else None
+        alpha = 0.5 if request.smooth is None else request.smooth
+        return searching.all_candidates(alpha, trained=trained)
+    observer: str | None = request.observer if request.static else None
+    if trained and not request.static and request.smooth is None:
+        observer = searching.TRAINED
     return (Candidate(observer=observer, smooth=request.smooth),)
 
 
@@ -76,7 +82,7 @@ def quantize(request: Request) -> None:
         InputError: the request makes no sense, or rows are bad.
         GateError: every candidate lost more than it may.
     """
-    wanted = candidates(request)
+    candidates(request)  # options that contradict one another are said before a model is opened
     if request.prefer not in get_args(Preference):
         raise InputError(f"--prefer is accuracy or speed, not {request.prefer!r}")
     limits = Limits(
@@ -84,6 +90,7 @@ def quantize(request: Request) -> None:
     )
     with as_safetensors(huggingface.resolve(request.model)) as source:
         spec = runtimes.open_source(source, request.task).spec
+        wanted = candidates(request, searching.brings_ranges(source))
     examples = evaluation.read_examples(
         request.data,
         evaluation.problem_of(spec.task),

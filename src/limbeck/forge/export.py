@@ -64,8 +64,8 @@ def export(
             those that it was trained with (`limbeck.forge.quantize.qat`), and where there are none
             every token finds its own. Some dozens of typical texts are enough.
         observer: how a range is chosen from them, one of `limbeck.engine.OBSERVERS`.
-        static: False: `calibrate` is for smoothing alone. None: static ranges where there are
-            texts.
+        static: False: every token finds its own range, and `calibrate` is for smoothing alone.
+            None: as said there.
         smooth: move outliers into weights and biases first, with this alpha
             (`limbeck.forge.quantize.smooth`); they are found on the texts of `calibrate`.
 
@@ -88,6 +88,7 @@ def export(
         calibrate=calibrate,
         observer=observer,
         static=bool(calibrate) if static is None else static,
+        as_trained=static is None and not calibrate and precision == "int8",
         smooth=smooth,
         limits=limits,
     )
@@ -115,6 +116,7 @@ class _How:
     calibrate: Sequence[str]
     observer: str
     static: bool
+    as_trained: bool
     smooth: float | None
     limits: Limits
 
@@ -149,13 +151,8 @@ def _export(
         warnings = sample.warnings
         said = {"observer": how.observer if how.static else None, "smooth": how.smooth}
         lineage = {**lineage, "calibration": {**said, **asdict(sample)}}
-    trained_with = static_ranges.of_lineage(read_json(source / "lineage.json"))
+    lineage_before = read_json(source / "lineage.json")
     if how.smooth is not None:
-        if trained_with is not None and not how.static:
-            raise InputError(
-                "the model was trained with static ranges, which smoothing would move: leave "
-                "smoothing out, or take static ranges anew"
-            )
         source = smoothed(
             source,
             scratch / "smoothed",
@@ -176,8 +173,8 @@ def _export(
                     shown.advance(1)
 
             weights |= runtimes.static_ranges(original, counted(), longest, how.observer)
-    elif trained_with is not None and how.precision == "int8":
-        weights |= trained_with
+    elif how.as_trained:
+        weights |= static_ranges.of_lineage(lineage_before) or {}
     if any(is_range(name) for name in weights):
         quant = QuantSpec(precision="int8", activations="static")
     contents: dict[str, Any] = {

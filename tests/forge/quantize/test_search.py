@@ -15,7 +15,7 @@ import models
 from limbeck import artifact, pipeline
 from limbeck.cli.main import run
 from limbeck.errors import GateError, InputError, ModelError, VerifyError
-from limbeck.evaluation import Comparison, Examples, Interval, Limits
+from limbeck.evaluation import Comparison, Examples, Interval, Limits, read_examples
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -52,6 +52,10 @@ def file(examples: Examples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = zip(examples.texts, examples.targets, strict=True)
     path.write_text("".join(json.dumps({"text": t, "label": y}) + "\n" for t, y in rows))
     return path
+
+
+def read(file: Path) -> Examples:
+    return read_examples(file, "single_label")
 
 
 def left(folder: Path) -> list[str]:
@@ -302,5 +306,20 @@ def test_training_first(
         assert stored.spec.quant.activations == "static"
         low, high = lineage["static_ranges"]["layers.0.ffn.out.range"]
         assert stored.weights["layers.0.ffn.out.range"].values.tolist() == [low, high]
-    assert run([*call, "--observer", "median"]) == 1
+    call = ["quantize", str(made), "-d", str(file), "-o", str(out), "--max-drop", "30"]
+    assert run(call) == 0
+    assert "static trained" in capsys.readouterr().out
+    with artifact.read(out) as stored:
+        assert stored.weights["layers.0.ffn.out.range"].values.tolist() == [low, high]
+    found = quantize(made, out, read(file), limits=EASY)  # asked for, dynamic is dynamic
+    assert found.chosen.candidate.name == "dynamic"
+    with artifact.read(out) as stored:
+        assert stored.spec.quant.activations == "dynamic"
+    assert search.all_candidates(trained=True)[0] == Candidate(observer="trained")
+    trained = (Candidate(observer="trained"),)
+    with pytest.raises(InputError, match="was not trained with static ranges"):
+        quantize(directory, out, read(file), trained, limits=EASY)
+    odd = (Candidate(observer="trained", smooth=0.5),)
+    with pytest.raises(InputError, match="do not hold once it is smoothed"):
+        quantize(made, out, read(file), odd, limits=EASY, calibrate=["the view"])
     capsys.readouterr()

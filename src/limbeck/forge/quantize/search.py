@@ -19,16 +19,19 @@ from limbeck.evaluation import Comparison, Examples, Scored
 from limbeck.forge import progress
 from limbeck.forge.checkpoint import as_safetensors
 from limbeck.forge.export import Exported, export
-from limbeck.forge.quantize import vocabulary
+from limbeck.forge.quantize import ranges, vocabulary
 from limbeck.forge.quantize.vocabulary import TrimReport
+from limbeck.text.vocabulary import read_json
 
 Preference = Literal["accuracy", "speed"]
+TRAINED = "trained"
 _TEXT_SHARE = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One way to int8. observer None: each token finds its own range. smooth: alpha, or None."""
+    """One way to int8. observer None: each token finds its own range; TRAINED: the ranges that the
+    model was trained with. smooth: alpha, or None."""
 
     observer: str | None = None
     smooth: float | None = None
@@ -40,13 +43,23 @@ class Candidate:
 
     @property
     def needs_texts(self) -> bool:
-        return self.observer is not None or self.smooth is not None
+        return self.observer not in (None, TRAINED) or self.smooth is not None
 
 
-def all_candidates(alpha: float = 0.5) -> tuple[Candidate, ...]:
-    """Dynamic, and static by each observer; each plain and smoothed."""
+def brings_ranges(directory: Path) -> bool:
+    """Whether a model directory was trained with static ranges."""
+    return ranges.of_lineage(read_json(directory / "lineage.json")) is not None
+
+
+def all_candidates(alpha: float = 0.5, *, trained: bool = False) -> tuple[Candidate, ...]:
+    """Dynamic, and static by each observer; each plain and smoothed.
+
+    Args:
+        trained: also, first, the ranges that the model brings.
+    """
     kinds: tuple[str | None, ...] = (None, *OBSERVERS)
-    return tuple(
+    brought = (Candidate(observer=TRAINED),) if trained else ()
+    return brought + tuple(
         Candidate(observer=observer, smooth=smooth)
         for smooth in (None, alpha)
         for observer in kinds
@@ -162,6 +175,8 @@ def quantize(
         raise InputError(f"prefer is accuracy or speed, not {prefer!r}")
     if not calibrate and any(one.needs_texts for one in candidates):
         raise InputError("static ranges and smoothing need texts to be measured on (calibrate)")
+    if any(one.observer == TRAINED and one.smooth is not None for one in candidates):
+        raise InputError("ranges that a model was trained with do not hold once it is smoothed")
     artifact.check_target(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -169,6 +184,8 @@ def quantize(
         tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch,
     ):
         exact = runtimes.load(source, precision="fp32", task=task, threads=threads)
+        if not brings_ranges(source) and any(one.observer == TRAINED for one in candidates):
+            raise InputError(f"{source.name} was not trained with static ranges")
         lineage: dict[str, Any] = {}
         before = _score(exact, examples, "answering in fp32")
         trimmed = None
@@ -187,6 +204,7 @@ def quantize(
         tried = []
         for number, candidate in enumerate(candidates):
             began = time.perf_counter()
+            as_trained = candidate.observer == TRAINED
             try:
                 one = export(
                     source,
@@ -194,8 +212,10 @@ def quantize(
                     task=task,
                     max_tokens=max_tokens,
                     calibrate=calibrate if candidate.needs_texts else (),
-                    static=candidate.observer is not None,
-                    observer=candidate.observer or OBSERVERS[0],
+                    static=None if as_trained else candidate.observer is not None,
+                    observer=OBSERVERS[0]
+                    if as_trained or candidate.observer is None
+                    else candidate.observer,
                     smooth=candidate.smooth,
                     lineage=lineage,
                 )
