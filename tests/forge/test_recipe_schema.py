@@ -17,12 +17,14 @@ from limbeck.evaluation import Limits
 from limbeck.forge import recipe
 from limbeck.forge.distil import DistilConfig
 from limbeck.forge.intermediate import IntermediateConfig
+from limbeck.forge.quantize.qat import QatConfig
 from limbeck.forge.recipe import order
 from limbeck.forge.recipe.registry import STAGES
 from limbeck.forge.recipe.sections import DataSection, Recipe, RunSection, StageSection
 from limbeck.forge.recipe.stages.distil import DistilStage
 from limbeck.forge.recipe.stages.export import ExportStage
 from limbeck.forge.recipe.stages.online import OnlineStage, Shape
+from limbeck.forge.recipe.stages.qat import QatStage
 from limbeck.forge.recipe.stages.teacher import TeacherStage
 from limbeck.forge.recipe.stages.verify import VerifyStage
 from limbeck.forge.recipe.toml_values import document, keys_of, nearest
@@ -63,7 +65,21 @@ FULL = Recipe(
                 ),
             ),
         ),
-        StageSection(kind="export", config=ExportStage(calibrate=8)),
+        StageSection(
+            kind="qat",
+            config=QatStage(
+                transfer=False,
+                qat=QatConfig(
+                    activations="static",
+                    observer="percentile",
+                    calibrate=9,
+                    distil=DistilConfig(
+                        soft_weight=1.0, training=TrainingConfig(learning_rate=2e-5)
+                    ),
+                ),
+            ),
+        ),
+        StageSection(kind="export", config=ExportStage(calibrate=8, observer="mse", smooth=0.4)),
         StageSection(kind="verify", config=VerifyStage(int8=0.5)),
     ),
     gate=Limits(max_drop=1.0, max_slice_drop=2.5, strict=True),
@@ -216,7 +232,7 @@ def test_orders_that_fit(kinds: tuple[str, ...]) -> None:
         (("distil", "export"), r"stage\[0\] \(distil\) takes a teacher or a student, and nothing"),
         (("teacher", "teacher", "export"), r"stage\[1\] \(teacher\) cannot come after stage\[0\]"),
         (("teacher", "distil"), "ends without an artifact; add"),
-        (("teacher", "verify"), r"what takes a teacher: distil, online, prune, export"),
+        (("teacher", "verify"), r"what takes a teacher: distil, online, prune, qat, export"),
         (("teacher", "export", "distil"), r"which gives a artifact; what takes a artifact: verify"),
         (("teacher", "distil", "online", "export"), r"\(online\) cannot come after"),
     ],

@@ -29,6 +29,20 @@ def command(
             "faster int8, less accurate. Default: every token finds its own."
         ),
     ] = None,
+    observer: Annotated[
+        str,
+        typer.Option(
+            help="How --calibrate chooses a range: minmax; percentile (cuts off the outermost "
+            "values); mse (what rounds with the least error)."
+        ),
+    ] = "minmax",
+    smooth: Annotated[
+        float | None,
+        typer.Option(
+            help="Move outliers of activations into weights and biases first, as found on "
+            "--calibrate; 0.5 is usual (alpha of SmoothQuant)."
+        ),
+    ] = None,
     text_column: Annotated[
         str | None, typer.Option(help="Column of those texts; default: by its usual name.")
     ] = None,
@@ -41,6 +55,8 @@ def command(
     Example: limbeck convert ./student --out ./artifact
     """
     from limbeck import data, forge
+    from limbeck.cli.messages import say
+    from limbeck.engine import OBSERVERS
     from limbeck.errors import InputError
 
     forge.require("torch", "transformers")
@@ -49,10 +65,14 @@ def command(
 
     if precision not in ("int8", "fp32"):
         raise InputError(f"precision {precision!r} is not int8 or fp32")
+    if observer not in OBSERVERS:
+        raise InputError(f"observer {observer!r} is not one of {', '.join(OBSERVERS)}")
     texts = []
     if calibrate is not None:
         rows = data.read_rows(calibrate, text_column=text_column)
         texts = [row.text for row in itertools.islice(rows, texts_at_most)]
+        if not texts:
+            raise InputError(f"{calibrate} has no texts to calibrate with")
     made = export(
         model,
         out,
@@ -60,7 +80,11 @@ def command(
         task=task,
         max_tokens=max_tokens,
         calibrate=texts,
+        observer=observer,
+        smooth=smooth,
     )
+    for warning in made.warnings:
+        say(f"limbeck: {warning}")
     show(made.report)
     typer.echo(f"{made.directory}  {made.size_bytes / 1e6:.1f} MB  {precision}  {made.digest}")
     typer.echo(f"next: limbeck inspect {out}")

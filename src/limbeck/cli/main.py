@@ -32,6 +32,8 @@ COMMANDS: dict[str, str] = {
     "prune": "Take blocks out of a trained model while it learns from a teacher.",
     "compress": "Make a small, verified artifact: teacher, student, int8, each measured.",
     "students": "List shapes that a student can have, with size and speed on this CPU.",
+    "qat": "Train a model under int8's rounding, so that it loses little when converted.",
+    "quantize": "Convert a model to int8 and hold it against fp32 on labelled rows.",
     "convert": "Convert a model to an artifact that runs without torch, and verify it.",
     "verify": "Compare torch, the numpy oracle and the engine on golden inputs of many lengths.",
     "inspect": "Describe a model, or the lengths of texts in a file.",

@@ -7,17 +7,20 @@ stands `limbeck.runtimes`.
 
 from __future__ import annotations
 
-from limbeck.engine.calibration import static_ranges
+from limbeck.engine.calibration import static_ranges, static_ranges_by
 from limbeck.engine.engine import Engine
 from limbeck.engine.latency import LatencyTable, latency_us, measure_latency
 from limbeck.engine.library import available_cpus, isas
+from limbeck.engine.observers import OBSERVERS, ObserverName
 from limbeck.engine.profile import OpTime, Profile, Span
 from limbeck.engine.quantization import convert_weights, dequantize_weights, quantize_weights
 from limbeck.engine.tuning import SparseCosts
 
 __all__ = [
+    "OBSERVERS",
     "Engine",
     "LatencyTable",
+    "ObserverName",
     "OpTime",
     "Profile",
     "Span",
@@ -30,4 +33,5 @@ __all__ = [
     "measure_latency",
     "quantize_weights",
     "static_ranges",
+    "static_ranges_by",
 ]

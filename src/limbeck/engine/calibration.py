@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from limbeck.batch import PackedBatch
-from limbeck.engine.quantization import FLAT_RANGE, convert_weights, token_extent
+from limbeck.engine.observers import RangeObserver, observer
+from limbeck.engine.quantization import FLAT_RANGE, convert_weights
 from limbeck.engine.reference import fp32
 from limbeck.errors import InputError
 from limbeck.spec import EncoderSpec
@@ -18,33 +19,59 @@ F32 = npt.NDArray[np.float32]
 
 
 def static_ranges(
-    encoder: EncoderSpec, weights: Weights, batches: Iterable[PackedBatch]
+    encoder: EncoderSpec,
+    weights: Weights,
+    batches: Iterable[PackedBatch],
+    how: str = "minmax",
 ) -> dict[str, Tensor]:
-    """The lowest and highest input of each linear layer over all batches: the tensors that a model
+    """A range for the inputs of each linear layer over all batches: the tensors that a model
     with `QuantSpec(precision="int8", activations="static")` has beside its weights.
 
-    A static range is as wide as the widest token asks for, so every other token is rounded more
-    coarsely than in a range of its own: it buys speed with accuracy. Outliers are not cut off.
+    A static range serves all tokens, so most of them are rounded more coarsely than in a range of
+    their own: it buys speed with accuracy.
+
+    Args:
+        how: one of `limbeck.engine.observers.OBSERVERS`. "minmax": as wide as the widest token asks
+            for; "percentile" cuts off the outermost values, "mse" what costs the least.
 
     Raises:
-        InputError: no batch, or a layer whose inputs are all alike.
+        InputError: no batch, a layer whose inputs are all zero or not finite, or no such observer.
     """
-    found: dict[str, tuple[float, float]] = {}
+    return static_ranges_by(encoder, weights, batches, (how,))[how]
+
+
+def static_ranges_by(
+    encoder: EncoderSpec,
+    weights: Weights,
+    batches: Iterable[PackedBatch],
+    how: Sequence[str],
+) -> dict[str, dict[str, Tensor]]:
+    """`static_ranges` by several observers, from one pass over the batches."""
+    observers: dict[str, dict[str, RangeObserver]] = {name: {} for name in how}
+    for name in how:
+        observer(name)  # no such observer: said before the pass
 
     def observe(name: str, x: F32) -> None:
-        lows, highs = token_extent(x)
-        low, high = found.get(name, (0.0, 0.0))
-        found[name] = (min(low, float(lows.min())), max(high, float(highs.max())))
+        if not np.isfinite(x).all():
+            raise InputError(f"{name} has no ends: on these texts that layer reads infinity or NaN")
+        for which, found in observers.items():
+            if name not in found:
+                found[name] = observer(which)
+            found[name].see(x)
 
     floats = convert_weights(weights, encoder, "fp32")
     for batch in batches:
         fp32.encode(encoder, floats, batch, observe)
-    if not found:
+    return {which: _tensors(found) for which, found in observers.items()}
+
+
+def _tensors(observers: Mapping[str, RangeObserver]) -> dict[str, Tensor]:
+    if not observers:
         raise InputError("static ranges need at least one text to be measured on")
-    for name, (low, high) in found.items():
+    made = {}
+    for name, one in observers.items():
+        low, high = one.ends()
         if not high - low > FLAT_RANGE:
             raise InputError(f"{name} would be empty: every input of that layer is zero")
-    return {
-        name: Tensor(shape=(2,), values=np.array(ends, dtype=np.float32))
-        for name, ends in found.items()
-    }
+        made[name] = Tensor(shape=(2,), values=np.array((low, high), dtype=np.float32))
+    return made

@@ -36,6 +36,7 @@ TOKENIZER_FILES = (
     "sentencepiece.bpe.model",
     "special_tokens_map.json",
     "added_tokens.json",
+    "vocabulary.json",  # which ids a trimmed vocabulary kept
 )
 
 
@@ -138,6 +139,11 @@ class Student(Checkpoint):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pruned(Checkpoint):
     """A model whose encoder has blocks of zeros in its linear layers."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quantized(Checkpoint):
+    """A model trained under int8's rounding: float32 weights that lose little when rounded."""
 
 
 def versions() -> dict[str, str]:

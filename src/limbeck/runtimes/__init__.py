@@ -6,10 +6,19 @@ Neighbours: artifact, huggingface, text and engine below; `limbeck.pipeline` abo
 
 from __future__ import annotations
 
-from limbeck.runtimes.calibration import static_ranges
+from limbeck.runtimes.calibration import packed_texts, static_ranges
 from limbeck.runtimes.loading import load
 from limbeck.runtimes.model import Model, Output
 from limbeck.runtimes.own import OwnModel
 from limbeck.runtimes.source import Source, open_source
 
-__all__ = ["Model", "Output", "OwnModel", "Source", "load", "open_source", "static_ranges"]
+__all__ = [
+    "Model",
+    "Output",
+    "OwnModel",
+    "Source",
+    "load",
+    "open_source",
+    "packed_texts",
+    "static_ranges",
+]

@@ -14,18 +14,25 @@ from limbeck.tensors import Tensor
 _TEXTS = 8
 
 
-def static_ranges(source: Source, texts: Iterable[str], max_tokens: int) -> dict[str, Tensor]:
+def static_ranges(
+    source: Source, texts: Iterable[str], max_tokens: int, how: str = "minmax"
+) -> dict[str, Tensor]:
     """`limbeck.engine.static_ranges` of the texts, cut at so many tokens.
 
+    Args:
+        how: one of `limbeck.engine.OBSERVERS`.
+
     Raises:
-        InputError: no texts, or a layer whose inputs are all zero.
+        InputError: no texts, no such observer, or a layer whose inputs are all zero.
     """
+    batches = packed_texts(source, texts, max_tokens)
+    return engine.static_ranges(source.spec.encoder, source.weights, batches, how)
+
+
+def packed_texts(source: Source, texts: Iterable[str], max_tokens: int) -> Iterator[PackedBatch]:
+    """The texts as the model reads them, a few at a time."""
     tokenizer = source.tokenizer()
-
-    def batches() -> Iterator[PackedBatch]:
-        left = iter(texts)
-        while some := list(islice(left, _TEXTS)):
-            rows = tokenizer.encode(some, max_tokens=max_tokens)
-            yield pack([row.ids for row in rows], [row.type_ids for row in rows])
-
-    return engine.static_ranges(source.spec.encoder, source.weights, batches())
+    left = iter(texts)
+    while some := list(islice(left, _TEXTS)):
+        rows = tokenizer.encode(some, max_tokens=max_tokens)
+        yield pack([row.ids for row in rows], [row.type_ids for row in rows])

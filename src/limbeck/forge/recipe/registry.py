@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from limbeck.forge.recipe.stage import Stage
-from limbeck.forge.recipe.stages import distil, export, online, prune, teacher, verify
+from limbeck.forge.recipe.stages import distil, export, online, prune, qat, teacher, verify
 
 _ALL = (
     teacher.STAGE,
     distil.STAGE,
     online.STAGE,
     prune.STAGE,
+    qat.STAGE,
     export.STAGE,
     verify.STAGE,
 )
