@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +75,22 @@ def test_where_it_saves_time_and_without_heads(
     assert lineage["sparsity"] == pytest.approx(0.7, abs=0.001)
     assert f"{lineage['sparsity']:.2%} of all 4x4 blocks" in capsys.readouterr().out
     assert lineage["latency"]["tokens"] == 16
+
+
+def test_two_processes_prune_one_model(workshop: Path) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = ["--allocation", "latency", "--tokens", "16", "--epochs", "1", "--sparsity", "0.6"]
+    done = subprocess.run(
+        [*launch, "-m", "limbeck", *asked(workshop, "together", *options)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("next: limbeck") == 1, "the first process alone speaks"
+    lineage = json.loads((workshop / "together" / "lineage.json").read_text())
+    assert lineage["sparsity"] == pytest.approx(0.6, abs=0.001)
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def command(
 
     forge.require("torch", "transformers", "pyarrow")
     from limbeck.cli import training_files as shared
-    from limbeck.forge import asking, checkpoint, files
+    from limbeck.forge import asking, checkpoint, files, processes
     from limbeck.forge.distil import DistilConfig
     from limbeck.forge.intermediate import IntermediateConfig
     from limbeck.forge.prune import PruneConfig, Schedule, Structure, latency_table, width_of
@@ -206,16 +206,27 @@ def command(
             report=report_bad,
         )
         rows = rows.joined(more)
-    latency = None
-    if allocation == "latency":
-        latency = latency_table(width_of(student.model), structure, tokens=tokens, threads=threads)
-    wanted = asking.ask([wise], rows, temperature=temperature, cache=cache)
-    made, report = pruned(student, rows, wanted, config, teacher=wise, latency=latency)
-    made.save(out)
-    shared.show_training(made, report.training, held_out, out, teacher=wise)
-    thin, thick = (f(report.layers.items(), key=lambda one: one[1]) for f in (max, min))
-    typer.echo(
-        f"{report.sparsity:.2%} of all {pattern} blocks are gone; most of {thin[0]} "
-        f"({thin[1]:.2%}), least of {thick[0]} ({thick[1]:.2%})"
-    )
-    typer.echo(f"next: limbeck convert {out} --out ./artifact")
+    with processes.joined() as group:
+        if not group.is_first:
+            group.wait()  # the first one asks, and the others find the answers in the cache
+        wanted = asking.ask([wise], rows, temperature=temperature, cache=cache)
+        latency = None
+        if allocation == "latency" and group.is_first:
+            latency = latency_table(
+                width_of(student.model), structure, tokens=tokens, threads=threads
+            )
+        if group.is_first:
+            group.wait()
+        latency = group.firsts(latency)
+        made, report = pruned(student, rows, wanted, config, teacher=wise, latency=latency)
+        if group.is_first:
+            made.save(out)
+            shared.show_training(made, report.training, held_out, out, teacher=wise)
+            layers = sorted(report.layers.items(), key=lambda one: one[1])
+            (thick, least), (thin, most) = layers[0], layers[-1]
+            typer.echo(
+                f"{report.sparsity:.2%} of all {pattern} blocks are gone; most of {thin} "
+                f"({most:.2%}), least of {thick} ({least:.2%})"
+            )
+            typer.echo(f"next: limbeck convert {out} --out ./artifact")
+        group.wait()

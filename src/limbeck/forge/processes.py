@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from limbeck.errors import TrainingError
 # How long a process waits for the others: the first one may be at work alone for hours. One that
 # dies closes its connections, and torchrun ends the rest, long before.
 _PATIENCE = datetime.timedelta(days=7)
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,14 @@ class Group:
         said = torch.tensor(value, dtype=torch.float64, device=_device())
         dist.broadcast(said, src=0)
         return float(said.item())
+
+    def firsts(self, value: _T) -> _T:
+        """The first process's value, whatever the others give; it must be one that pickle knows."""
+        if self.count == 1:
+            return value
+        said = [value]
+        dist.broadcast_object_list(said, src=0)
+        return said[0]
 
     def wait(self) -> None:
         """Go on when all have come here."""

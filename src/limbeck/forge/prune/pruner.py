@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from limbeck.errors import TrainingError
+from limbeck.forge import processes
 from limbeck.forge.prune import allocation, criteria
 from limbeck.forge.prune.allocation import Blocks
 from limbeck.forge.prune.config import PruneConfig, described
@@ -221,8 +222,17 @@ class Pruner:
         for state, order, count in zip(self._states, orders, counts, strict=True):
             kept = torch.ones(len(order), dtype=torch.bool)
             kept[order[:count]] = False
-            state.kept = kept.view_as(state.gone).to(state.gone.device)
+            state.kept = self._firsts(kept.view_as(state.gone).to(state.gone.device))
             self._dig(state)
+
+    def _firsts(self, kept: torch.Tensor) -> torch.Tensor:
+        """The first process's mask: a last digit that differs must not part the others from it."""
+        group = processes.current()
+        if group.count == 1:
+            return kept
+        numbers = kept.to(torch.uint8)
+        group.same([numbers])
+        return numbers.bool()
 
     def _allocate(self, blocks: Sequence[Blocks], sparsity: float) -> list[int]:
         config, cap = self._config, self._config.cap
