@@ -5,8 +5,8 @@ operation in float32; tests hold the two together. Rounding has no gradient of u
 through as if it were not there (straight-through, Bengio et al. 2013, arXiv:1308.3432), except
 where a static range cuts a value off, which has none.
 
-Not imitated: attention in 16-bit whole numbers and GELU from a table, whose errors are a hundredth
-of these.
+Not imitated: attention in 16-bit whole numbers and GELU from a table, whose errors are small beside
+these.
 """
 
 from __future__ import annotations
