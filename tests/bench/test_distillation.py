@@ -167,7 +167,7 @@ def test_every_method_runs_and_the_table_shows_them(
     rows = measure.read_rows(tmp_path / "rows.jsonl")
     shown = tables.distillation(rows)
     for method in plan.METHODS:
-        assert f"| {method.name} |" in shown
+        assert f"| {method.name}, 1 seed |" in shown
         assert method.name == plan.HARD or f"{method.name} minus hard, int8" in shown
     assert "STS-B, Spearman, 40 rows" in shown
     # rows of another teacher are another experiment and go
@@ -177,8 +177,8 @@ def test_every_method_runs_and_the_table_shows_them(
         if row.subject in ("teacher fp32", "soft fp32")
     ]
     shown = tables.distillation([*rows, *other])
-    assert "| soft |" in shown
-    assert "| online |" not in shown
+    assert "| soft, 1 seed |" in shown
+    assert "| online," not in shown
 
 
 def test_squad_is_shown_with_where_it_was_trained(

@@ -405,7 +405,9 @@ def _kept(sets: Mapping[str, Mapping[tuple[str, str], measure.Row]]) -> str:
         for role in dict.fromkeys(role for role, _ in found if " minus " not in role):
             if role == "teacher":
                 continue
-            cells = [what, f"{teacher.value:.2f}", role]
+            seeds = found[next(key for key in found if key[0] == role)].workload["seeds"]
+            said = f"{role}, {seeds} seed{'s' if seeds != 1 else ''}"
+            cells = [what, f"{teacher.value:.2f}", said]
             for precision in _PRECISIONS:
                 row = found.get((role, precision))
                 cells.append("–" if row is None else f"{row.value:.2f}")

@@ -27,10 +27,11 @@ def table(found: Finished) -> RichTable:
         "points",
         "MB",
         *(f"ms, {tokens}" for tokens in _lengths(found)),
-        "seconds",
-        title=f"{found.steps[0].quality.rows} rows; milliseconds by tokens of one text",
+        "s",
+        title=f"{found.steps[0].quality.rows} rows; ms by tokens of one text; s to make it",
         box=SIMPLE,
         pad_edge=False,
+        collapse_padding=True,  # 80 columns are enough
     )
     for column in shown.columns:
         column.no_wrap = True
@@ -44,8 +45,8 @@ def table(found: Finished) -> RichTable:
             f"{quality.low:.3f}..{quality.high:.3f}",
             "" if step.lost is None else f"{100 * (0 - step.lost.drop.value):+.2f}",
             f"{step.size_bytes / 1e6:.1f}",
-            *(f"{_time(found, step.output.stage, tokens):.2f}" for tokens in _lengths(found)),
-            f"{step.done.seconds:.1f}",
+            *(f"{_time(found, step.output.stage, tokens):.1f}" for tokens in _lengths(found)),
+            f"{step.done.seconds:.0f}",
         )
     return shown
 
