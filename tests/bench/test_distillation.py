@@ -167,6 +167,9 @@ def test_every_method_runs_and_the_table_shows_them(
     rows = measure.read_rows(tmp_path / "rows.jsonl")
     shown = tables.distillation(rows)
     for method in plan.METHODS:
+        if method.transfer:  # all rows have been trained on, and none is left
+            assert method.name not in shown
+            continue
         assert f"| {method.name}, 1 seed |" in shown
         assert method.name == plan.HARD or f"{method.name} minus hard, int8" in shown
     assert "STS-B, Spearman, 40 rows" in shown
@@ -179,6 +182,21 @@ def test_every_method_runs_and_the_table_shows_them(
     shown = tables.distillation([*rows, *other])
     assert "| soft, 1 seed |" in shown
     assert "| online," not in shown
+
+
+def test_texts_without_labels_take_no_more_steps(
+    folder: Path, encoder: Path, tmp_path: Path, small: None
+) -> None:
+    call = arguments(folder, encoder, tmp_path, "--only", "sst2", "--methods", "soft,transfer,hard")
+    assert command.main([*call, "--seeds", "0", "--scale", "0.5"]) == 0
+    rows = {row.subject: row for row in measure.read_rows(tmp_path / "rows.jsonl")}
+    plain, more = rows["soft fp32"].workload, rows["transfer fp32"].workload
+    assert more["transfer_rows"] in (more["train_rows"], int(more["train_rows"]) - 1)
+    assert (plain["epochs"], more["epochs"]) == (1, 0.5)
+    assert "transfer minus hard int8" in rows
+    reports = [json.loads(file.read_text()) for file in (tmp_path / "cache").glob("*/run.json")]
+    steps = {report["role"]: report["steps"] for report in reports}
+    assert steps["transfer"] <= steps["soft"]
 
 
 def test_squad_is_shown_with_where_it_was_trained(
@@ -283,7 +301,7 @@ def test_damaged_files_are_named(
 
 
 def a_plan(data_set: sets.DataSet | None = None, **changes: str) -> list[plan.Finding]:
-    facts = {"rows": "r", "encoder": "e", "test": "t"} | changes
+    facts = {"rows": "r", "transfer": "u", "encoder": "e", "test": "t"} | changes
     one = data_set or sets.SETS[0]
     return plan.findings(one, plan.methods("soft,hard"), [0, 1], **facts)
 
@@ -388,6 +406,10 @@ def test_held_out_rows_are_neither_trained_nor_measured_on(
     assert len(rows.train) + len(rows.held_out) == 70
     half = sets.read(folder, one, 0.5)
     assert set(half.train.texts) <= set(rows.train.texts)
+    assert rows.transfer is None
+    assert half.transfer is not None
+    assert not half.transfer.labelled.any()
+    assert not set(half.transfer.texts) & {*half.train.texts, *half.held_out.texts}
     assert half.held_out == rows.held_out
     few = sets.read(folder, replace(one, test_rows=7, train_rows=20))
     assert (len(few.train), len(few.test)) == (20, 7)

@@ -61,6 +61,7 @@ def read(request: Request) -> list[Part]:
             request.methods,
             request.seeds,
             rows=rows.train.digest,
+            transfer=None if rows.transfer is None else rows.transfer.digest,
             encoder=encoder,
             test=digests.of_examples(rows.test),
         )
@@ -130,7 +131,7 @@ def listed(request: Request) -> None:
         )
         for run in plan.in_order(run for finding in wanted for run in finding.needed):
             said = "trained" if shop.is_trained(run) else f"about {minutes[run.key]:.1f} min"
-            print(f"  {run.key}  {run}, {run.budget.epochs:g} epochs: {said}")
+            print(f"  {run.key}  {run}, {run.training.epochs:g} epochs: {said}")
     print(f"{len(left)} models to train, about {sum(minutes.values()):.0f} minutes in all")
 
 
@@ -192,7 +193,9 @@ def held_out(request: Request) -> None:
             answered = shop.answer(run, "fp32", rows, digests.scoring_code())
             name, metric = findings.metric_of(answered)
             found = bootstrap.interval(metric, len(rows))
-            print(f"{run}, {run.budget.epochs:g} epochs: {name} {found}, {len(rows)} held-out rows")
+            print(
+                f"{run}, {run.training.epochs:g} epochs: {name} {found}, {len(rows)} held-out rows"
+            )
 
 
 def _line(row: measure.Row) -> str:

@@ -136,7 +136,7 @@ def row(
         "rows": count,
         "train_rows": len(rows.train),
         "max_tokens": one.max_tokens,
-        "epochs": budget.epochs,
+        "epochs": finding.runs[0].training.epochs,
         "learning_rate": budget.learning_rate,
         "batch_size": budget.batch_size,
         "role": finding.role,
@@ -147,6 +147,8 @@ def row(
         "teacher": finding.teacher.key,
         "key": finding.key,
     }
+    if method is not None and method.transfer and rows.transfer is not None:
+        workload["transfer_rows"] = len(rows.transfer)
     if method is not None:
         workload["layers"] = STUDENT_LAYERS
         workload["temperature"] = method.temperature

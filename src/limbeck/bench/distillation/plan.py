@@ -27,7 +27,8 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A way to train a student. teachers 0: none is asked; peers: how many students learn together,
-    the first of which is measured."""
+    the first of which is measured; transfer: the teacher is asked on texts without labels too, and
+    each row is seen half as often, so that no method takes more steps than another."""
 
     name: str
     title: str
@@ -36,12 +37,14 @@ class Method:
     soft_weight: float = 0.5
     temperature: float = 2.0
     inside: IntermediateConfig = field(default_factory=IntermediateConfig)
+    transfer: bool = False
     usual: bool = True
 
 
 METHODS: tuple[Method, ...] = (
     Method(name="soft", title="soft targets and labels"),
     Method(name="hard", title="labels alone", teachers=0, soft_weight=0.0),
+    Method(name="transfer", title="soft targets and labels, and texts without", transfer=True),
     Method(name="online", title="two students together, and labels", teachers=0, peers=2),
     Method(name="two-teachers", title="soft targets of two teachers, and labels", teachers=2),
     Method(name="soft-alone", title="soft targets alone", soft_weight=1.0, usual=False),
@@ -105,8 +108,9 @@ class Run:
 
     @property
     def training(self) -> TrainingConfig:
+        halved = self.method is not None and self.method.transfer
         return TrainingConfig(
-            epochs=self.budget.epochs,
+            epochs=self.budget.epochs / 2 if halved else self.budget.epochs,
             batch_size=self.budget.batch_size,
             learning_rate=self.budget.learning_rate,
             max_tokens=self.data_set.max_tokens,
@@ -193,10 +197,15 @@ def findings(
     seeds: Sequence[int],
     *,
     rows: str,
+    transfer: str | None,
     encoder: str,
     test: str,
 ) -> list[Finding]:
-    """All rows that a data set is to have, in the order in which their models are trained."""
+    """All rows that a data set is to have, in the order in which their models are trained.
+
+    rows, transfer, encoder, test: digests; transfer None: there are no such texts, and methods that
+    need them are left out.
+    """
     code, scoring = digests.training_code(), digests.scoring_code()
 
     def run(method: Method | None, seed: int, needs: tuple[Run, ...] = ()) -> Run:
@@ -204,7 +213,7 @@ def findings(
             data_set=data_set,
             method=method,
             seed=seed,
-            rows=rows,
+            rows=digests.of_values(rows, transfer) if method and method.transfer else rows,
             encoder=encoder,
             code=code,
             needs=needs,
@@ -215,6 +224,7 @@ def findings(
         # the first teacher gives every student its layers, whoever is asked
         method.name: tuple(run(method, seed, teachers[: max(1, method.teachers)]) for seed in seeds)
         for method in chosen
+        if transfer is not None or not method.transfer
     }
 
     def finding(role: str, precision: Precision, runs: tuple[Run, ...], *minus: Run) -> Finding:

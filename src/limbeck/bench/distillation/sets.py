@@ -114,9 +114,14 @@ SETS: tuple[DataSet, ...] = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Rows:
-    """What a data set gives: rows to train on, rows to choose by, and rows to measure on."""
+    """What a data set gives: rows to train on, rows to choose by, and rows to measure on.
+
+    transfer: as many more texts as there are rows to train on, or fewer, as if nobody had labelled
+    them; None where all rows are trained on.
+    """
 
     train: TrainingSet | QuestionSet
+    transfer: TrainingSet | QuestionSet | None
     held_out: Examples
     test: Examples
 
@@ -178,7 +183,8 @@ def read(directory: Path, one: DataSet, scale: float = 1.0) -> Rows:
         kept, held_out = _set_aside(_training_rows(directory, one), one)
     count = min(len(kept), one.train_rows or len(kept))
     count = max(1, round(scale * count))
-    chosen = np.random.default_rng(_DRAW).permutation(len(kept))[:count]
+    drawn_rows = np.random.default_rng(_DRAW).permutation(len(kept))
+    chosen, more = drawn_rows[:count], drawn_rows[count : 2 * count]
     columns = evaluation.Columns(text="text", pair="text_pair" if one.pairs else None)
     if one.problem == "question-answering":
         columns = evaluation.Columns()
@@ -186,7 +192,12 @@ def read(directory: Path, one: DataSet, scale: float = 1.0) -> Rows:
     if one.test_rows is not None and one.test_rows < len(test):
         drawn = np.random.default_rng(_DRAW).permutation(len(test))[: one.test_rows]
         test = _take(test, sorted(drawn.tolist()))
-    return Rows(train=kept.take(np.sort(chosen)), held_out=as_examples(held_out), test=test)
+    return Rows(
+        train=kept.take(np.sort(chosen)),
+        transfer=kept.take(np.sort(more)).without_labels() if len(more) else None,
+        held_out=as_examples(held_out),
+        test=test,
+    )
 
 
 def _set_aside(known: AnyRows, one: DataSet) -> tuple[AnyRows, AnyRows]:

@@ -102,18 +102,22 @@ class Workshop:
             peers = _peers(wise, run.method.peers)
             made, report = online.online(peers, rows.train, config, saves=saves)
             return made[0], report
+        learned = rows.train
+        if run.method.transfer:
+            assert rows.transfer is not None
+            learned = learned.joined(rows.transfer)  # type: ignore[arg-type]
         # with labels alone their weight is 0, and they are there for the other methods
         told = [
-            logits.of(one, rows.train, self.cache / "logits")
+            logits.of(one, learned, self.cache / "logits")
             for one in asked[: max(1, run.method.teachers)]
         ]
         wanted = told[0]
         if len(told) > 1:
             wanted = ensemble.combine(
-                told, "mean", temperature=config.temperature, problem=rows.train.problem
+                told, "mean", temperature=config.temperature, problem=learned.problem
             )
         student = start.every_other_layer(wise, STUDENT_LAYERS, beside=asked[1:])
-        return distil.offline(student, rows.train, wanted, config, teacher=wise, saves=saves)
+        return distil.offline(student, learned, wanted, config, teacher=wise, saves=saves)
 
     def _load(self, run: Run) -> Checkpoint:
         return checkpoint.load(self.directory(run) / "model")
