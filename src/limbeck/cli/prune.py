@@ -7,17 +7,12 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from limbeck.cli import training_options as options
+
 
 def command(
     model: Annotated[str, typer.Argument(help="Trained model: a directory or a hub name.")],
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data",
-            "-d",
-            help="CSV, JSONL or Parquet with texts and labels; CoNLL for tags; SQuAD's JSON.",
-        ),
-    ],
+    data: options.DataFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the pruned model.")],
     pattern: Annotated[
         str, typer.Option(help="Block, output rows x inputs: 1x4, 2x4, 4x4, 8x4 or 4x1.")
@@ -60,70 +55,32 @@ def command(
         str | None,
         typer.Option("--teacher", "-t", help="Whom it learns from; default: itself, unpruned."),
     ] = None,
-    transfer: Annotated[
-        Path | None,
-        typer.Option(help="More texts, labels not needed, on which the teacher is asked."),
-    ] = None,
-    text_column: Annotated[
-        str | None,
-        typer.Option(help="Column with the text; default: text, tokens, question, by the task."),
-    ] = None,
-    pair_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Column with a second text, for tasks on pairs; default: context, text_pair."
-        ),
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column with what is right; default: label, tags, answers.")
-    ] = None,
-    label_range: Annotated[
-        str | None,
-        typer.Option(help="Lowest and highest similarity of the file, such as 0,5."),
-    ] = None,
-    validation: Annotated[
-        Path | None,
-        typer.Option(help="Labelled file to measure on; without it a tenth of --data is held out."),
-    ] = None,
-    temperature: Annotated[float, typer.Option(help="Temperature of the soft targets.")] = 2.0,
-    soft_weight: Annotated[
-        float, typer.Option(help="Share of the soft targets in the loss; the labels have the rest.")
-    ] = 1.0,
-    soft_loss: Annotated[
-        str,
-        typer.Option(help="kl: divergence at --temperature; mse: squared difference of logits."),
-    ] = "kl",
-    hidden_weight: Annotated[
-        float, typer.Option(help="Add the squared difference of hidden states (TinyBERT).")
-    ] = 0.0,
-    cosine_weight: Annotated[
-        float, typer.Option(help="Add 1 - cosine of hidden states (DistilBERT).")
-    ] = 0.0,
-    relation_weight: Annotated[
-        float, typer.Option(help="Add attention relations of the last layers (MiniLM v2).")
-    ] = 0.0,
-    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 10.0,
-    batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 1e-4,
-    balance: Annotated[
-        bool, typer.Option("--balance", help="Rare classes count for more: all weigh the same.")
-    ] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Name bad rows and leave them out, and go on.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Seed for batches and dropout.")] = 0,
-    precision: Annotated[
-        str, typer.Option(help="auto, fp32 or bf16; auto takes bf16 where a probe finds it faster.")
-    ] = "auto",
+    transfer: options.TransferFile = None,
+    text_column: options.TextColumn = None,
+    pair_column: options.PairColumn = None,
+    label_column: options.LabelColumn = None,
+    label_range: options.LabelRange = None,
+    validation: options.ValidationFile = None,
+    temperature: options.Temperature = 2.0,
+    soft_weight: options.SoftWeight = 1.0,
+    soft_loss: options.SoftLossName = "kl",
+    hidden_weight: options.HiddenWeight = 0.0,
+    cosine_weight: options.CosineWeight = 0.0,
+    relation_weight: options.RelationWeight = 0.0,
+    epochs: options.Epochs = 10.0,
+    batch_size: options.BatchSize = 32,
+    learning_rate: options.LearningRate = 1e-4,
+    balance: options.Balance = False,
+    lenient: options.Lenient = False,
+    seed: options.Seed = 0,
+    precision: options.PrecisionName = "auto",
     tokens: Annotated[
         int, typer.Option(help="--allocation latency: tokens of a call.", min=1, max=512)
     ] = 128,
     threads: Annotated[
         int, typer.Option(help="--allocation latency: threads of the engine.", min=1)
     ] = 1,
-    cache: Annotated[
-        Path, typer.Option(help="Directory for the teacher's logits, kept between runs.")
-    ] = Path(".limbeck/logits"),
+    cache: options.LogitsCache = Path(".limbeck/logits"),
 ) -> None:
     """Take blocks out of a trained model while it learns from a teacher.
 
@@ -184,39 +141,18 @@ def command(
         label=label_column,
         scale=shared.check_range(label_range),
     )
-    report_bad = shared.reporter(lenient)
-    rows, held_out = files.read_and_split(
-        data,
-        validation,
-        wise.task,
-        columns,
-        seed=seed,
-        names=wise.labels or None,
-        problem=wise.problem,
-        report=report_bad,
+    rows, held_out = shared.rows_for(
+        wise, data, validation, transfer, columns, seed=seed, lenient=lenient
     )
-    if transfer is not None:
-        more = files.read(
-            transfer,
-            wise.task,
-            columns,
-            names=wise.labels or None,
-            problem=wise.problem,
-            labels=False,
-            report=report_bad,
-        )
-        rows = rows.joined(more)
     with processes.joined() as group:
-        if not group.is_first:
-            group.wait()  # the first one asks, and the others find the answers in the cache
-        wanted = asking.ask([wise], rows, temperature=temperature, cache=cache)
+        wanted = group.in_turn(
+            lambda: asking.ask([wise], rows, temperature=temperature, cache=cache)
+        )
         latency = None
         if allocation == "latency" and group.is_first:
             latency = latency_table(
                 width_of(student.model), structure, tokens=tokens, threads=threads
             )
-        if group.is_first:
-            group.wait()
         latency = group.firsts(latency)
         made, report = pruned(student, rows, wanted, config, teacher=wise, latency=latency)
         if group.is_first:

@@ -7,17 +7,12 @@ from typing import Annotated
 
 import typer
 
+from limbeck.cli import training_options as options
+
 
 def command(
     model: Annotated[str, typer.Argument(help="Trained model: a directory or a hub name.")],
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data",
-            "-d",
-            help="CSV, JSONL or Parquet with texts and labels; CoNLL for tags; SQuAD's JSON.",
-        ),
-    ],
+    data: options.DataFile,
     out: Annotated[Path, typer.Option("--out", "-o", help="Directory for the model.")],
     teacher: Annotated[
         str | None,
@@ -32,42 +27,23 @@ def command(
     observer: Annotated[
         str, typer.Option(help="How a static range is chosen: minmax, percentile or mse.")
     ] = "mse",
-    text_column: Annotated[
-        str | None,
-        typer.Option(help="Column with the text; default: text, tokens, question, by the task."),
-    ] = None,
-    pair_column: Annotated[
-        str | None,
-        typer.Option(help="Column with a second text; default: context, text_pair."),
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column with what is right; default: label, tags, answers.")
-    ] = None,
-    label_range: Annotated[
-        str | None,
-        typer.Option(help="Lowest and highest similarity of the file, such as 0,5."),
-    ] = None,
-    validation: Annotated[
-        Path | None,
-        typer.Option(help="Labelled file to measure on; without it a tenth of --data is held out."),
-    ] = None,
+    transfer: options.TransferFile = None,
+    text_column: options.TextColumn = None,
+    pair_column: options.PairColumn = None,
+    label_column: options.LabelColumn = None,
+    label_range: options.LabelRange = None,
+    validation: options.ValidationFile = None,
     task: Annotated[
         str | None, typer.Option(help="What the model answers; default: as its config says.")
     ] = None,
-    temperature: Annotated[float, typer.Option(help="Temperature of the soft targets.")] = 2.0,
-    soft_weight: Annotated[
-        float, typer.Option(help="Share of the soft targets in the loss; the labels have the rest.")
-    ] = 0.5,
-    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 1.0,
-    batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 1e-5,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Name bad rows and leave them out, and go on.")
-    ] = False,
-    seed: Annotated[int, typer.Option(help="Seed for batches and dropout.")] = 0,
-    cache: Annotated[
-        Path, typer.Option(help="Directory for the teacher's logits, kept between runs.")
-    ] = Path(".limbeck/logits"),
+    temperature: options.Temperature = 2.0,
+    soft_weight: options.SoftWeight = 0.5,
+    epochs: options.Epochs = 1.0,
+    batch_size: options.BatchSize = 32,
+    learning_rate: options.LearningRate = 1e-5,
+    lenient: options.Lenient = False,
+    seed: options.Seed = 0,
+    cache: options.LogitsCache = Path(".limbeck/logits"),
 ) -> None:
     """Train a model under int8's rounding, so that it loses little when converted.
 
@@ -79,7 +55,7 @@ def command(
 
     forge.require("torch", "transformers", "pyarrow")
     from limbeck.cli import training_files as shared
-    from limbeck.forge import asking, checkpoint, files
+    from limbeck.forge import asking, checkpoint, files, processes
     from limbeck.forge.distil import DistilConfig
     from limbeck.forge.quantize.qat import QatConfig, qat
     from limbeck.forge.training import TrainingConfig
@@ -103,23 +79,22 @@ def command(
         ),
     )
     wise = checkpoint.load(teacher or model, student.task)
-    rows, held_out = files.read_and_split(
-        data,
-        validation,
-        student.task,
-        files.Columns(
-            text=text_column,
-            pair=pair_column,
-            label=label_column,
-            scale=shared.check_range(label_range),
-        ),
-        seed=seed,
-        names=student.labels or None,
-        problem=student.problem,
-        report=shared.reporter(lenient),
+    columns = files.Columns(
+        text=text_column,
+        pair=pair_column,
+        label=label_column,
+        scale=shared.check_range(label_range),
     )
-    wanted = asking.ask([wise], rows, "mean", temperature=temperature, cache=cache)
-    made, report = qat(student, rows, wanted, config, teacher=wise)
-    made.save(out)
-    shared.show_training(made, report, held_out, out, teacher=wise)
-    typer.echo(f"next: limbeck quantize {out} --data {validation or data} --out ./artifact")
+    rows, held_out = shared.rows_for(
+        student, data, validation, transfer, columns, seed=seed, lenient=lenient
+    )
+    with processes.joined() as group:
+        wanted = group.in_turn(
+            lambda: asking.ask([wise], rows, "mean", temperature=temperature, cache=cache)
+        )
+        made, report = qat(student, rows, wanted, config, teacher=wise)
+        if group.is_first:
+            made.save(out)
+            shared.show_training(made, report, held_out, out, teacher=wise)
+            typer.echo(f"next: limbeck quantize {out} --data {validation or data} --out ./artifact")
+        group.wait()

@@ -7,16 +7,11 @@ from typing import Annotated
 
 import typer
 
+from limbeck.cli import training_options as options
+
 
 def command(
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data",
-            "-d",
-            help="CSV, JSONL or Parquet with texts and labels; CoNLL for tags; SQuAD's JSON.",
-        ),
-    ],
+    data: options.DataFile,
     model: Annotated[
         str, typer.Option("--model", "-m", help="Encoder: a model directory or a hub name.")
     ],
@@ -28,36 +23,20 @@ def command(
             "sentence-embedding."
         ),
     ] = "text-classification",
-    text_column: Annotated[
-        str | None,
-        typer.Option(help="Column with the text; default: text, tokens, question, by the task."),
-    ] = None,
-    pair_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Column with a second text, for tasks on pairs; default: context, text_pair."
-        ),
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="Column with what is right; default: label, tags, answers.")
-    ] = None,
-    label_range: Annotated[
-        str | None,
-        typer.Option(help="Lowest and highest similarity of the file, such as 0,5."),
-    ] = None,
+    text_column: options.TextColumn = None,
+    pair_column: options.PairColumn = None,
+    label_column: options.LabelColumn = None,
+    label_range: options.LabelRange = None,
     problem: Annotated[
         str,
         typer.Option(
             help="single_label; multi_label: labels in a list, or a|b; regression: numbers."
         ),
     ] = "single_label",
-    validation: Annotated[
-        Path | None,
-        typer.Option(help="Labelled file to measure on; without it a tenth of --data is held out."),
-    ] = None,
-    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 3.0,
-    batch_size: Annotated[int, typer.Option(help="Texts in a training step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate of AdamW.")] = 5e-5,
+    validation: options.ValidationFile = None,
+    epochs: options.Epochs = 3.0,
+    batch_size: options.BatchSize = 32,
+    learning_rate: options.LearningRate = 5e-5,
     max_tokens: Annotated[
         int | None,
         typer.Option(
@@ -65,16 +44,10 @@ def command(
             "Contexts of questions are read in windows, of 384."
         ),
     ] = None,
-    balance: Annotated[
-        bool, typer.Option("--balance", help="Rare classes count for more: all weigh the same.")
-    ] = False,
-    lenient: Annotated[
-        bool, typer.Option("--lenient", help="Name bad rows and leave them out, and go on.")
-    ] = False,
+    balance: options.Balance = False,
+    lenient: options.Lenient = False,
     seed: Annotated[int, typer.Option(help="Seed for batches, dropout and the new head.")] = 0,
-    precision: Annotated[
-        str, typer.Option(help="auto, fp32 or bf16; auto takes bf16 where a probe finds it faster.")
-    ] = "auto",
+    precision: options.PrecisionName = "auto",
     minutes: Annotated[
         float | None, typer.Option(help="Stop training after this time, its schedule completed.")
     ] = None,

@@ -1,16 +1,16 @@
-"""What train and distil share: checking their options, and saying what came out."""
+"""What the commands that train share: checking options, reading rows, saying what came out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import typer
 
 from limbeck.cli.messages import say
 from limbeck.errors import InputError
-from limbeck.forge import quality
+from limbeck.forge import files, quality
 from limbeck.forge.checkpoint import TRAINED_TASKS, Checkpoint
 from limbeck.forge.ensemble import Combination
 from limbeck.forge.losses import SoftLoss
@@ -125,6 +125,29 @@ def check_problem(name: str) -> Problem:
 def reporter(lenient: bool) -> Callable[[str], None] | None:
     """What tells of bad rows and leaves them out; None where they shall be an error."""
     return (lambda message: say(f"limbeck: {message}")) if lenient else None
+
+
+def rows_for(
+    model: Checkpoint,
+    data: Path,
+    validation: Path | None,
+    transfer: Path | None,
+    columns: files.Columns,
+    *,
+    seed: int,
+    lenient: bool,
+) -> tuple[Rows, Rows]:
+    """Rows that a trained model (or what becomes of it) learns from, and rows to measure on."""
+    facts: dict[str, Any] = {
+        "names": model.labels or None,
+        "problem": model.problem,
+        "report": reporter(lenient),
+    }
+    rows, held_out = files.read_and_split(data, validation, model.task, columns, seed=seed, **facts)
+    if transfer is not None:
+        more = files.read(transfer, model.task, columns, labels=False, **facts)
+        rows = rows.joined(more)
+    return rows, held_out
 
 
 def show_training(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -97,6 +97,16 @@ class Group:
         said = [value]
         dist.broadcast_object_list(said, src=0)
         return said[0]
+
+    def in_turn(self, work: Callable[[], _T]) -> _T:
+        """Work that all do, the first process before the others: they find what it left in a
+        cache."""
+        if self.is_first:
+            found = work()
+            self.wait()
+            return found
+        self.wait()
+        return work()
 
     def wait(self) -> None:
         """Go on when all have come here."""
