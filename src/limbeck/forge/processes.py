@@ -144,5 +144,6 @@ def joined() -> Iterator[Group]:
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     try:
         yield current()
+        dist.barrier()  # nobody takes its connections down while another still needs them
     finally:
         dist.destroy_process_group()
