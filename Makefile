@@ -26,7 +26,7 @@ $(VENV)/.stamp-demo: $(INPUTS) | system
 	@touch $@
 
 $(VENV)/.stamp-dev: $(INPUTS) | system
-	tools/install.sh $(PYTHON) $(VENV) forge,demo,bench,dev
+	tools/install.sh $(PYTHON) $(VENV) forge,demo,serve,bench,dev
 	@touch $@ $(VENV)/.stamp-demo
 
 $(VENV_RUNTIME)/.stamp: $(INPUTS) | system

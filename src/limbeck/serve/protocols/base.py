@@ -1,0 +1,74 @@
+"""What a protocol gets and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from limbeck.serve.refused import RefusedError
+from limbeck.serve.request import ANYBODY, Tenant
+
+if TYPE_CHECKING:
+    from limbeck.serve.service import Service
+    from limbeck.serve.settings import Settings
+
+Scope = Literal["predict", "admin", "open"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """An HTTP request whose body has been read within all limits.
+
+    path: the values of the route's placeholders, decoded. headers: names in lower case. arrived_s:
+    time.monotonic() when the head was read. waiting: see `Request.waiting`. noted: what the access
+    log and metrics want to know (model, version, tokens, timing), filled by `Service.answer`'s
+    caller.
+    """
+
+    method: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    arrived_s: float
+    tenant: Tenant = ANYBODY
+    request_id: str = ""
+    waiting: Callable[[], None] | None = None
+    noted: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """An HTTP response."""
+
+    body: bytes
+    status: int = 200
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One operation.
+
+    path: with placeholders in braces, as in "/v1/models/{name}/predict". scope: what a key must be
+    allowed; "open" asks for none. error: a refusal in the words of the protocol. operation: its
+    entry in the OpenAPI document, with schemas in place. protocol: label of metrics and logs.
+    """
+
+    protocol: str
+    method: Literal["GET", "POST"]
+    path: str
+    handle: Callable[[Call], Awaitable[Reply]]
+    error: Callable[[RefusedError], Reply]
+    operation: Mapping[str, Any]
+    scope: Scope = "predict"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What protocols are made of."""
+
+    service: Service
+    settings: Settings
