@@ -28,8 +28,8 @@ class Stats:
     """Counts since the start, and what there is now.
 
     hits: answered from what was stored; prepared_hits: from what was computed beforehand; joined:
-    waited for another request's row; misses: to be computed. in_flight: rows that somebody computes.
-    size_bytes, entries: of what is stored, without what is prepared.
+    waited for another request's row; misses: to be computed. in_flight: rows that somebody
+    computes. size_bytes, entries: of what is stored, without what is prepared.
     """
 
     hits: int
