@@ -60,7 +60,7 @@ class Request:
     model: str | None = None
     version: str | None = None
     task: Task | None = None
-    options: Mapping[str, Any] = field(default=_NO_OPTIONS)
+    options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
     timeout_s: float | None = None
     priority: int | None = None
     tenant: Tenant = ANYBODY
@@ -72,12 +72,16 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class Timing:
-    """Where the time of a request went, in seconds. total counts from `Request.arrived_s`."""
+    """Where the time of a request went, in seconds. total counts from `Request.arrived_s`.
+
+    started: whether the engine has begun with it.
+    """
 
     tokenize_s: float = 0.0
     queue_s: float = 0.0
     inference_s: float = 0.0
     total_s: float = 0.0
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
