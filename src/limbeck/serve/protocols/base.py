@@ -21,9 +21,9 @@ class Call:
     """An HTTP request whose body has been read within all limits.
 
     path: the values of the route's placeholders, decoded. headers: names in lower case. arrived_s:
-    time.monotonic() when the head was read. waiting: see `Request.waiting`. noted: what the access
-    log and metrics want to know (model, version, tokens, timing), filled by `Service.answer`'s
-    caller.
+    time.monotonic() when the head was read. client: its address. waiting: see `Request.waiting`.
+    noted: what the access log and metrics want to know (model, version, tokens, timing), filled by
+    `Service.answer`'s caller.
     """
 
     method: str
@@ -33,6 +33,7 @@ class Call:
     body: bytes
     arrived_s: float
     tenant: Tenant = ANYBODY
+    client: str = ""
     request_id: str = ""
     waiting: Callable[[], None] | None = None
     noted: dict[str, Any] = field(default_factory=dict)
