@@ -6,12 +6,16 @@ import ipaddress
 import os
 import re
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from limbeck.cli.messages import say
 from limbeck.errors import InputError, MissingExtraError
+
+if TYPE_CHECKING:
+    from limbeck.serve.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,7 @@ def serve(options: Options, *, check: bool, worker: str | None) -> None:
         import uvicorn  # noqa: F401
         import uvloop
 
-        from limbeck.serve.settings import Settings
+        import limbeck.serve.settings  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(error.name or "uvicorn", "serve") from None
 
@@ -96,7 +100,11 @@ def serve(options: Options, *, check: bool, worker: str | None) -> None:
 
 
 async def _run(
-    settings: Any, read: Any, listening: socket.socket, admin: socket.socket | None, ready: Any
+    settings: Settings,
+    read: Callable[[], Settings],
+    listening: socket.socket,
+    admin: socket.socket | None,
+    ready: Callable[[], None],
 ) -> None:
     from limbeck.serve.app import App
 
@@ -109,7 +117,7 @@ def _cpus() -> int:
     return available_cpus()
 
 
-def _settings(options: Options) -> Any:
+def _settings(options: Options) -> Settings:
     from limbeck.serve.load_settings import load_settings
 
     overrides: dict[str, Any] = {}
@@ -168,7 +176,7 @@ def _source(options: Options) -> str:
     return "the command line" if options.config is None else str(options.config)
 
 
-def _warn(settings: Any) -> None:
+def _warn(settings: Settings) -> None:
     """Say what may not be meant."""
     if settings.keys:
         return

@@ -11,7 +11,7 @@ from limbeck.serve.protocols.base import Route
 
 VERSION: Final = "3.1.0"
 _PLACE = re.compile(r"\{([a-z_]+)\}")
-_SECURITY: Final = [{"bearer": []}, {"header": []}]
+_SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"header": []}]
 
 _ABOUT = """\
 Every answer has the header `X-Request-Id`; answers of a model tell where their time went in

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from limbeck.serve.http.body import Message, Receive
+from limbeck.serve.http.body import Receive
 
 _STATIC: Final = "/docs/static"
 PATHS: Final = frozenset({"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"})
@@ -33,7 +33,7 @@ class Pages:
                 self._app = await asyncio.to_thread(self._made)
         await self._app(scope, receive, send)
 
-    def _made(self) -> Callable[[Mapping[str, Any], Receive, Callable[[Message], Any]], Any]:
+    def _made(self) -> Any:
         from fastapi_offline import FastAPIOffline
 
         app = FastAPIOffline(title="limbeck", static_url=_STATIC)
