@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "verify": "Compare torch, the numpy oracle and the engine on golden inputs of many lengths.",
     "inspect": "Describe a model, or the lengths of texts in a file.",
     "evaluate": "Measure how good a model's answers are, on labelled rows.",
+    "serve": "Answer requests over HTTP: several protocols, before their deadlines.",
     "predict": "Answer texts from arguments, a file or standard input.",
     "profile": "Show where the time of a forward pass goes.",
     "bench": "Measure every kernel against the peak of this machine.",
