@@ -57,7 +57,7 @@ def test_microseconds() -> None:
         (None, -1, "bad_request"),
         ("-5", None, "bad_request"),
         (None, 5001, "bad_request"),
-        (None, 10**400, "bad_request"),
+        (None, 10**4000, "bad_request"),
         (None, float("nan"), "bad_request"),
         (None, float("inf"), "bad_request"),
         (None, True, "bad_request"),
@@ -123,7 +123,7 @@ def test_types_are_strict(check: Any, bad: list[Any]) -> None:
 
 def test_integers_are_strict() -> None:
     assert fields.an_integer(3, "n", lowest=1, highest=3) == 3
-    for value in (True, 1.0, "1", None, 0, 4, 10**5000):
+    for value in (True, 1.0, "1", None, 0, 4, 10**300):
         assert refused(fields.an_integer, value, "n", lowest=1, highest=3).reason == "bad_request"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,11 +21,14 @@ from limbeck.serve.settings import NAME_PATTERN, LimitSettings
 TIMEOUT_HEADER = "x-request-timeout-ms"
 _NAME = re.compile(NAME_PATTERN)
 _SHOWN_CHARACTERS = 80
+# It looks at the first parts of a value only; repr() would write a megabyte to cut it off.
+_cut = reprlib.Repr()
+_cut.maxstring = _cut.maxother = _cut.maxlong = _SHOWN_CHARACTERS
 
 
 def shown(value: object) -> str:
     """A value in a message, cut where a client made it long."""
-    text = repr(value)
+    text = _cut.repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
 
