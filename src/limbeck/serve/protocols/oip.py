@@ -14,11 +14,11 @@ from typing import Any
 
 from limbeck import __version__
 from limbeck.serve.json_body import dump, parse
-from limbeck.serve.models import Hosted
 from limbeck.serve.protocols import fields, oip_binary, oip_operations, oip_tasks, oip_tensors
 from limbeck.serve.protocols.asking import ask
 from limbeck.serve.protocols.base import Call, Context, Reply, Route, Scope
 from limbeck.serve.protocols.oip_repository import Repository
+from limbeck.serve.protocols.refusing import refusal
 from limbeck.serve.refused import RefusedError
 from limbeck.serve.request import PRIORITIES
 
@@ -36,12 +36,13 @@ _HIGHEST, _LOWEST = 1, 1 + max(PRIORITIES.values())
 
 def error(refused: RefusedError) -> Reply:
     """A refusal in the words of the protocol."""
-    return Reply(body=dump({"error": refused.message}), status=refused.status)
+    return refusal(refused, {"error": refused.message})
 
 
 def routes(context: Context) -> list[Route]:
     """All operations; those of the repository have the scope of the admin port."""
     protocol, repository = _Protocol(context), Repository(context)
+    operations = oip_operations.operations(context.settings.limits)
     named = ("/v2/models/{name}", "/v2/models/{name}/versions/{version}")
     table: list[tuple[str, str, _Handle, Scope]] = [
         ("GET", "/v2", protocol.server, "open"),
@@ -61,7 +62,7 @@ def routes(context: Context) -> list[Route]:
             path=path,
             handle=handle,
             error=error,
-            operation=oip_operations.OPERATIONS[method, path],
+            operation=operations[method, path],
             scope=scope,
         )
         for method, path, handle, scope in table
@@ -82,17 +83,15 @@ class _Protocol:
         return Reply(body=dump({"live": True}))
 
     async def ready(self, call: Call) -> Reply:
-        missing = self._context.service.models.not_ready()
+        missing = self._context.service.not_ready()
         if missing:
             raise RefusedError("unavailable", "; ".join(missing))
         return Reply(body=dump({"ready": True}))
 
     async def metadata(self, call: Call) -> Reply:
-        hosted = await self._hosted(call)
+        hosted = await self._context.service.hosted(*_place(call))
         known = [
-            one["version"]
-            for one in self._context.service.models.index()
-            if one["name"] == hosted.name
+            one["version"] for one in self._context.service.index() if one["name"] == hosted.name
         ]
         spec = hosted.spec
         inputs = oip_tasks.described_inputs(spec.task.task)
@@ -130,7 +129,8 @@ class _Protocol:
             options.pop("binary_data_output", False), "the parameter 'binary_data_output'"
         )
 
-        hosted = await self._hosted(call)
+        name, version = _place(call)
+        hosted = await self._context.service.hosted(name, version)
         task = hosted.spec.task.task
         texts = oip_tensors.read_texts(
             body["inputs"], tail, known=oip_tasks.input_names(task), most_rows=limits.rows
@@ -141,8 +141,8 @@ class _Protocol:
             self._context,
             call,
             oip_tasks.rows_of(task, texts),
-            model=hosted.name,
-            version=hosted.version,
+            model=name,
+            version=version,
             task=task,
             options=oip_tasks.options_of(task, options, binary),
             timeout_s=timeout_s,
@@ -175,10 +175,6 @@ class _Protocol:
             content_type="application/octet-stream",
             headers=((oip_binary.HEADER, str(len(written))),),
         )
-
-    async def _hosted(self, call: Call) -> Hosted:
-        name, version = _place(call)
-        return await self._context.service.hosted(name, version)
 
 
 def _place(call: Call) -> tuple[str, str | None]:

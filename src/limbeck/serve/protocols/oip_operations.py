@@ -4,173 +4,220 @@ from __future__ import annotations
 
 from typing import Any
 
-from limbeck.serve.protocols.operation import (
-    ALWAYS,
-    NAME,
-    OF_A_BODY,
-    OF_A_MODEL,
-    OF_AN_ANSWER,
-    Schema,
-    an_object,
-    operation,
+from limbeck.pipeline import (
+    FeatureExtractionPipeline,
+    QuestionAnsweringPipeline,
+    SentenceEmbeddingPipeline,
+    TextClassificationPipeline,
+    TokenClassificationPipeline,
 )
+from limbeck.serve.protocols import describing as d
+from limbeck.serve.refused import Reason
 from limbeck.serve.request import PRIORITIES
+from limbeck.serve.settings import NAME_PATTERN, LimitSettings
 
-_TAG = "Open Inference Protocol v2"
-_TEXT: Schema = {"type": "string"}
-_SIZE: Schema = {"type": "integer", "minimum": 0}
-_ERROR = an_object({"error": _TEXT}, required=["error"])
-_DATATYPE: Schema = {"type": "string", "enum": ["BYTES", "FP32", "INT64", "BOOL"]}
-_DESCRIBED = an_object(
+_PIPELINES = (
+    FeatureExtractionPipeline,
+    QuestionAnsweringPipeline,
+    SentenceEmbeddingPipeline,
+    TextClassificationPipeline,
+    TokenClassificationPipeline,
+)
+_BYTES = "application/octet-stream"
+_NAME: d.Schema = {"type": "string", "pattern": NAME_PATTERN}
+_ERROR = d.an_object({"error": d.STRING}, required=["error"])
+_EXAMPLE = {400: {"error": "the model has no input 'txt'; did you mean 'text'? known: 'text'"}}
+_DATATYPE: d.Schema = {"type": "string", "enum": ["BYTES", "FP32", "INT64", "BOOL"]}
+_DESCRIBED = d.an_object(
     {
-        "name": _TEXT,
+        "name": d.STRING,
         "datatype": _DATATYPE,
-        "shape": {"type": "array", "items": {"type": "integer", "minimum": -1}},
+        "shape": d.listed({"type": "integer", "minimum": -1}),
     },
     required=["name", "datatype", "shape"],
 )
-_SERVER = an_object(
-    {"name": _TEXT, "version": _TEXT, "extensions": {"type": "array", "items": _TEXT}},
+_SERVER = d.an_object(
+    {"name": d.STRING, "version": d.STRING, "extensions": d.listed(d.STRING)},
     required=["name", "version", "extensions"],
 )
-_METADATA = an_object(
+_METADATA = d.an_object(
     {
-        "name": NAME,
-        "versions": {"type": "array", "items": NAME},
-        "platform": _TEXT,
-        "inputs": {"type": "array", "items": _DESCRIBED},
-        "outputs": {"type": "array", "items": _DESCRIBED},
+        "name": _NAME,
+        "versions": d.listed(_NAME),
+        "platform": d.STRING,
+        "inputs": d.listed(_DESCRIBED),
+        "outputs": d.listed(_DESCRIBED),
     },
     required=["name", "versions", "platform", "inputs", "outputs"],
 )
-_INPUT: Schema = {
-    **an_object(
-        {
-            "name": {"type": "string", "enum": ["text", "text_pair", "question", "context"]},
-            "shape": {
-                "type": "array",
-                "description": "[B] or [B, 1]",
-                "prefixItems": [{"type": "integer", "minimum": 1}, {"const": 1}],
-                "items": False,
-                "minItems": 1,
-            },
-            "datatype": {"const": "BYTES"},
-            "parameters": an_object({"binary_data_size": _SIZE, "content_type": {"const": "str"}}),
-            "data": {
-                "type": "array",
-                "description": "Flat, or nested as the shape says.",
-                "minItems": 1,
-                "items": {
-                    "anyOf": [
-                        _TEXT,
-                        {"type": "array", "items": _TEXT, "minItems": 1, "maxItems": 1},
-                    ]
-                },
-            },
-        },
-        required=["name", "shape", "datatype"],
-    )
-}
-_REQUEST = an_object(
+_INPUT = d.an_object(
     {
-        "id": _TEXT,
-        "parameters": {
-            "type": ["object", "null"],
-            "description": "Beside these, options of the model's pipeline.",
-            "properties": {
-                "priority": {
-                    "type": "integer",
-                    "minimum": 0,
-                    "maximum": 1 + max(PRIORITIES.values()),
-                    "description": "1 is the highest; 0 the model's own.",
-                },
-                "timeout": {
-                    "type": "number",
-                    "minimum": 0,
-                    "description": "In microseconds; 0 the model's own.",
-                },
-                "binary_data_output": {"type": "boolean"},
-            },
-        },
-        "inputs": {"type": "array", "items": _INPUT, "minItems": 1},
-        "outputs": {
+        "name": {"type": "string", "enum": ["text", "text_pair", "question", "context"]},
+        "shape": {
             "type": "array",
-            "items": an_object(
-                {"name": _TEXT, "parameters": an_object({"binary_data": {"type": "boolean"}})},
-                required=["name"],
-            ),
+            "description": "[B] or [B, 1]",
+            "prefixItems": [{"type": "integer", "minimum": 1}, {"type": "integer", "const": 1}],
+            "minItems": 1,
+            "maxItems": 2,
+        },
+        "datatype": {"type": "string", "const": "BYTES"},
+        "parameters": d.an_object(
+            {"binary_data_size": d.INTEGER, "content_type": {"type": "string", "const": "str"}}
+        ),
+        "data": {
+            "description": "Flat, or nested as the shape says; none with binary_data_size",
+            "minItems": 1,
+            "anyOf": [
+                d.listed(d.TEXT),
+                d.listed({"type": "array", "items": d.TEXT, "minItems": 1, "maxItems": 1}),
+            ],
         },
     },
-    required=["inputs"],
+    required=["name", "shape", "datatype"],
 )
-_OUTPUT = an_object(
+
+
+def _request(limits: LimitSettings) -> d.Schema:
+    parameters = d.options_schema([one.options_type for one in _PIPELINES])
+    parameters["description"] = "Options of the model's task, and of this protocol"
+    parameters["properties"] |= {
+        "priority": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 1 + max(PRIORITIES.values()),
+            "description": "1 is the highest; 0: the model's own",
+        },
+        "timeout": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": limits.max_timeout_ms * 1000,
+            "description": "Microseconds, from the head of the request; 0: the model's own",
+        },
+        "binary_data_output": {
+            "type": "boolean",
+            "description": "Whether outputs that do not say so themselves go behind the JSON",
+        },
+    }
+    return d.an_object(
+        {
+            "id": {"type": "string", "description": "Comes back with the answer"},
+            "parameters": parameters,
+            "inputs": {"type": "array", "items": _INPUT, "minItems": 1},
+            "outputs": {
+                "description": "All where none is named",
+                **d.listed(
+                    d.an_object(
+                        {
+                            "name": d.STRING,
+                            "parameters": d.an_object({"binary_data": {"type": "boolean"}}),
+                        },
+                        required=["name"],
+                    )
+                ),
+            },
+        },
+        required=["inputs"],
+    )
+
+
+_OUTPUT = d.an_object(
     {
-        "name": _TEXT,
+        "name": d.STRING,
         "datatype": _DATATYPE,
-        "shape": {"type": "array", "items": _SIZE},
-        "data": {"type": "array", "items": {"type": ["number", "string", "boolean"]}},
-        "parameters": an_object({"binary_data_size": _SIZE}),
+        "shape": d.listed(d.INTEGER),
+        "data": {
+            "description": "Flat, the last axis first",
+            **d.listed({"type": ["number", "string", "boolean"]}),
+        },
+        "parameters": d.an_object({"binary_data_size": d.INTEGER}),
     },
     required=["name", "datatype", "shape"],
 )
-_ANSWER = an_object(
+_ANSWER = d.an_object(
     {
-        "id": _TEXT,
-        "model_name": NAME,
-        "model_version": NAME,
-        "outputs": {"type": "array", "items": _OUTPUT},
+        "id": d.STRING,
+        "model_name": {**_NAME, "description": "The one that answered"},
+        "model_version": _NAME,
+        "outputs": d.listed(_OUTPUT),
     },
     required=["model_name", "model_version", "outputs"],
 )
-_INDEX: Schema = {
-    "type": "array",
-    "items": an_object(
+_REQUEST_EXAMPLE = {
+    "id": "42",
+    "parameters": {"timeout": 250000, "priority": 1},
+    "inputs": [
+        {"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a quiet room", "call me"]}
+    ],
+    "outputs": [{"name": "scores"}],
+}
+_ANSWER_EXAMPLE = {
+    "id": "42",
+    "model_name": "demo",
+    "model_version": "1",
+    "outputs": [
+        {"name": "scores", "datatype": "FP32", "shape": [2, 2], "data": [0.75, 0.25, 0.5, 0.5]}
+    ],
+}
+_INDEX = d.listed(
+    d.an_object(
         {
-            "name": NAME,
-            "version": NAME,
+            "name": _NAME,
+            "version": _NAME,
             "state": {"type": "string", "enum": ["READY", "LOADING", "UNAVAILABLE"]},
-            "reason": _TEXT,
+            "reason": d.STRING,
         },
         required=["name", "version", "state", "reason"],
-    ),
-}
-_NOTHING = an_object({})
+    )
+)
+_NOTHING = d.an_object({})
+_OPEN: tuple[Reason, ...] = ("bad_request", "failed")
+_ADMIN: tuple[Reason, ...] = (
+    "bad_request",
+    "unauthorized",
+    "forbidden",
+    "slow_client",
+    "too_large",
+    "unsupported_media",
+    "failed",
+)
 
 
-def _yes(said: str, **more: Schema) -> Schema:
-    return an_object({said: {"const": True}, **more}, required=[said, *more])
+def _yes(said: str, **more: d.Schema) -> d.Schema:
+    return d.an_object({said: {"type": "boolean", "const": True}, **more}, required=[said, *more])
 
 
-def _entries() -> dict[tuple[str, str], Schema]:
+def operations(limits: LimitSettings) -> dict[tuple[str, str], d.Schema]:
     """The entry of each method and path."""
-    found: dict[tuple[str, str], Schema] = {}
+    found: dict[tuple[str, str], d.Schema] = {}
 
     def add(method: str, path: str, identity: str, summary: str, **more: Any) -> None:
-        found[method, path] = operation(
+        places = [place for place in (d.MODEL, d.VERSION) if f"{{{place['name']}}}" in path]
+        found[method, path] = d.operation(
+            protocol="oip",
             identity=f"oip_{identity}",
-            tag=_TAG,
             summary=summary,
-            path=path,
+            parameters=[*places, *more.pop("parameters", ())],
             error=_ERROR,
+            errors=_EXAMPLE if identity.startswith("infer") else None,
             **more,
         )
 
-    add("GET", "/v2", "server", "The server and what it speaks", answer=_SERVER, errors=ALWAYS)
+    add("GET", "/v2", "server", "What the server is and speaks", answer=_SERVER, reasons=_OPEN)
     add(
         "GET",
         "/v2/health/live",
         "live",
         "Whether the server runs",
         answer=_yes("live"),
-        errors=ALWAYS,
+        reasons=_OPEN,
     )
     add(
         "GET",
         "/v2/health/ready",
         "ready",
-        "Whether the models that it needs are loaded",
+        "Whether requests are welcome",
         answer=_yes("ready"),
-        errors=ALWAYS,
+        reasons=(*_OPEN, "unavailable"),
     )
     for path, suffix in (
         ("/v2/models/{name}", ""),
@@ -181,16 +228,17 @@ def _entries() -> dict[tuple[str, str], Schema]:
             path,
             f"metadata{suffix}",
             "Inputs and outputs of a model",
+            description="Loads the model where that has not happened yet.",
             answer=_METADATA,
-            errors=(*ALWAYS, *OF_A_MODEL),
+            reasons=(*d.READING, "unavailable"),
         )
         add(
             "GET",
             f"{path}/ready",
             f"model_ready{suffix}",
             "Whether a model is loaded",
-            answer=_yes("ready", name=NAME),
-            errors=(*ALWAYS, *OF_A_MODEL),
+            answer=_yes("ready", name=_NAME),
+            reasons=(*d.READING, "unavailable"),
         )
         add(
             "POST",
@@ -199,36 +247,39 @@ def _entries() -> dict[tuple[str, str], Schema]:
             "Texts through a model",
             description="The binary tensor extension is spoken both ways: the header "
             "Inference-Header-Content-Length says where the JSON ends.",
+            parameters=[d.TIMEOUT],
+            request=_request(limits),
+            requests={"texts": _REQUEST_EXAMPLE},
             answer=_ANSWER,
-            body=_REQUEST,
-            binary=True,
-            errors=(*ALWAYS, *OF_A_BODY, *OF_AN_ANSWER),
+            answers={"texts": _ANSWER_EXAMPLE},
         )
+        # Described for clients; no schema can say what the bytes behind the JSON must be.
+        entry = found["POST", f"{path}/infer"]
+        binary = {_BYTES: {"schema": {"type": "string", "format": "binary"}}}
+        entry["responses"]["200"]["content"] |= binary
     add(
         "POST",
         "/v2/repository/index",
         "repository_index",
         "All models and their states",
+        request=d.an_object({"ready": {"type": "boolean"}}),
         answer=_INDEX,
-        body=an_object({"ready": {"type": "boolean"}}),
-        body_required=False,
-        errors=(*ALWAYS, *OF_A_BODY),
+        reasons=_ADMIN,
     )
     for verb, parameters in (
         ("load", _NOTHING),
-        ("unload", an_object({"unload_dependents": {"type": "boolean"}})),
+        ("unload", d.an_object({"unload_dependents": {"type": "boolean"}})),
     ):
         add(
             "POST",
             f"/v2/repository/models/{{name}}/{verb}",
             f"repository_{verb}",
             f"{verb.capitalize()} the default version of a model",
+            request=d.an_object({"parameters": parameters}),
             answer=_NOTHING,
-            body=an_object({"parameters": parameters}),
-            body_required=False,
-            errors=(*ALWAYS, *OF_A_BODY, *OF_A_MODEL),
+            reasons=(*_ADMIN, "not_found", "unavailable"),
         )
+    for (_, path), entry in found.items():
+        if path.startswith("/v2/repository"):
+            entry["requestBody"]["required"] = False
     return found
-
-
-OPERATIONS = _entries()

@@ -33,7 +33,7 @@ class Repository:
                 "state": _STATES[one["state"]],
                 "reason": one["reason"],
             }
-            for one in self._context.service.models.index()
+            for one in self._context.service.index()
         ]
         if only_ready:
             listed = [one for one in listed if one["state"] == "READY"]
@@ -43,7 +43,7 @@ class Repository:
         body = self._body(call, known=("parameters",))
         # Triton takes a configuration and files here; ours come from the server's own settings.
         fields.an_object(fields.parameters(body.get("parameters")), "parameters", known=())
-        await self._context.service.models.load(fields.a_name(call.path["name"], "model"), None)
+        await self._context.service.load(fields.a_name(call.path["name"], "model"), None)
         return Reply(body=b"{}")
 
     async def unload(self, call: Call) -> Reply:
@@ -53,7 +53,7 @@ class Repository:
         )
         # No model depends on another: there is nothing more to unload either way.
         fields.a_boolean(parameters.get("unload_dependents", False), "unload_dependents")
-        await self._context.service.models.unload(fields.a_name(call.path["name"], "model"), None)
+        await self._context.service.unload(fields.a_name(call.path["name"], "model"), None)
         return Reply(body=b"{}")
 
     def _body(self, call: Call, *, known: tuple[str, ...]) -> dict[str, Any]:

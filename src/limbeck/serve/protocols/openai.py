@@ -13,19 +13,13 @@ from typing import Any
 import numpy as np
 
 from limbeck.serve.json_body import dump, parse
+from limbeck.serve.protocols import describing as d
 from limbeck.serve.protocols import fields
 from limbeck.serve.protocols.asking import ask
 from limbeck.serve.protocols.base import Call, Context, Reply, Route
-from limbeck.serve.protocols.operation import (
-    ALWAYS,
-    OF_A_BODY,
-    OF_AN_ANSWER,
-    Schema,
-    an_object,
-    operation,
-)
+from limbeck.serve.protocols.refusing import refusal
 from limbeck.serve.refused import Reason, RefusedError
-from limbeck.serve.request import PRIORITIES
+from limbeck.serve.settings import NAME_PATTERN, LimitSettings
 
 PROTOCOL = "openai"
 _PATH = "/v1/embeddings"
@@ -60,7 +54,7 @@ def error(refused: RefusedError) -> Reply:
     if parameter is None and code in ("model_not_found", "model_not_allowed"):
         parameter = "model"
     body = {"message": refused.message, "type": kind, "param": parameter, "code": code}
-    return Reply(body=dump({"error": body}), status=refused.status)
+    return refusal(refused, {"error": body})
 
 
 def routes(context: Context) -> list[Route]:
@@ -72,7 +66,7 @@ def routes(context: Context) -> list[Route]:
             path=_PATH,
             handle=_Protocol(context).embeddings,
             error=error,
-            operation=_OPERATION,
+            operation=_operation(context.settings.limits),
         )
     ]
 
@@ -173,7 +167,8 @@ def _texts(value: object) -> list[str]:
         return [value]
     if not isinstance(value, list):
         raise RefusedError(
-            "bad_request", f"input must be a string or an array of strings, not {fields.kind(value)}"
+            "bad_request",
+            f"input must be a string or an array of strings, found {fields.kind(value)}",
         )
     if not value:
         raise RefusedError("bad_request", "input is empty; give at least one text")
@@ -210,12 +205,13 @@ def _base64(vector: Any) -> str:
     return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode("ascii")
 
 
-_ERROR = an_object(
+_NULL: d.Schema = {"type": "null"}
+_ERROR = d.an_object(
     {
-        "error": an_object(
+        "error": d.an_object(
             {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
+                "message": d.STRING,
+                "type": d.STRING,
                 "param": {"type": ["string", "null"]},
                 "code": {"type": ["string", "null"]},
             },
@@ -224,72 +220,82 @@ _ERROR = an_object(
     },
     required=["error"],
 )
-_REQUEST = an_object(
+_ANSWER = d.an_object(
     {
-        "model": {
-            "type": "string",
-            "description": "A name, or name/version.",
-            "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})?$",
-        },
-        "input": {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            ]
-        },
-        "encoding_format": {"enum": ["float", "base64", None]},
-        "dimensions": {
-            "type": ["integer", "null"],
-            "minimum": 1,
-            "description": "Only the number that the model has.",
-        },
-        "user": {"type": ["string", "null"], "description": "Taken, and not looked at."},
-        "timeout_ms": {"type": ["number", "null"], "exclusiveMinimum": 0},
-        "priority": {
-            "anyOf": [
-                {"enum": [*PRIORITIES, None]},
-                {"type": "integer", "minimum": 0, "maximum": max(PRIORITIES.values())},
-            ]
-        },
-    },
-    required=["model", "input"],
-)
-_COUNT: Schema = {"type": "integer", "minimum": 0}
-_ANSWER = an_object(
-    {
-        "object": {"const": "list"},
-        "data": {
-            "type": "array",
-            "items": an_object(
+        "object": {"type": "string", "const": "list"},
+        "data": d.listed(
+            d.an_object(
                 {
-                    "object": {"const": "embedding"},
-                    "index": _COUNT,
+                    "object": {"type": "string", "const": "embedding"},
+                    "index": d.INTEGER,
                     "embedding": {
-                        "anyOf": [
-                            {"type": "array", "items": {"type": "number"}},
-                            {"type": "string", "contentEncoding": "base64"},
-                        ],
-                        "description": "Numbers, or base64 of little-endian float32.",
+                        "description": "Numbers, or base64 of little-endian float32",
+                        "anyOf": [d.VECTOR, {"type": "string", "contentEncoding": "base64"}],
                     },
                 },
                 required=["object", "index", "embedding"],
-            ),
-        },
-        "model": {"type": "string"},
-        "usage": an_object(
-            {"prompt_tokens": _COUNT, "total_tokens": _COUNT},
+            )
+        ),
+        "model": d.STRING,
+        "usage": d.an_object(
+            {"prompt_tokens": d.INTEGER, "total_tokens": d.INTEGER},
             required=["prompt_tokens", "total_tokens"],
         ),
     },
     required=["object", "data", "model", "usage"],
 )
-_OPERATION = operation(
-    identity="openai_embeddings",
-    tag="OpenAI",
-    summary="Vectors of texts",
-    path=_PATH,
-    answer=_ANSWER,
-    error=_ERROR,
-    body=_REQUEST,
-    errors=(*ALWAYS, *OF_A_BODY, *OF_AN_ANSWER),
-)
+
+
+def _operation(limits: LimitSettings) -> d.Schema:
+    name = NAME_PATTERN.removeprefix("^").removesuffix("$")
+    request = d.an_object(
+        {
+            "model": {
+                "type": "string",
+                "description": "A name, or name/version",
+                "pattern": f"^{name}(/{name})?$",
+            },
+            "input": {
+                "anyOf": [d.TEXT, {"type": "array", "items": d.TEXT, "minItems": 1}],
+            },
+            "encoding_format": {"type": ["string", "null"], "enum": ["float", "base64", None]},
+            "dimensions": {
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "description": "Only the number that the model has",
+            },
+            "user": {"type": ["string", "null"], "description": "Taken, and not looked at"},
+            "timeout_ms": {"anyOf": [d.timeout_ms(limits), _NULL]},
+            "priority": {"anyOf": [d.PRIORITY, _NULL]},
+        },
+        required=["model", "input"],
+    )
+    return d.operation(
+        protocol=PROTOCOL,
+        identity="openai_embeddings",
+        summary="Vectors of texts",
+        description="As OpenAI's clients ask for them; timeout_ms and priority are ours.",
+        parameters=[d.TIMEOUT],
+        request=request,
+        requests={"texts": {"model": "minilm", "input": ["a quiet room", "call me"]}},
+        answer=_ANSWER,
+        answers={
+            "texts": {
+                "object": "list",
+                "data": [{"object": "embedding", "index": 0, "embedding": [0.25, -0.5]}],
+                "model": "minilm",
+                "usage": {"prompt_tokens": 5, "total_tokens": 5},
+            }
+        },
+        error=_ERROR,
+        errors={
+            404: {
+                "error": {
+                    "message": "there is no model 'text-embedding-3-small'",
+                    "type": "invalid_request_error",
+                    "param": "model",
+                    "code": "model_not_found",
+                }
+            }
+        },
+    )
