@@ -91,4 +91,6 @@ class Rows:
         every = list(self._asked.values())
         # One task with the same options for all: the rounds of all inputs ask for the same.
         assert len({asked.output for asked in every}) == 1
-        return Asked(encoded=[one for asked in every for one in asked.encoded], output=every[0].output)
+        return Asked(
+            encoded=[one for asked in every for one in asked.encoded], output=every[0].output
+        )
