@@ -59,6 +59,7 @@ class Connection(HttpToolsProtocol):
         self.spare = False
         self._in_head = False
         self._deaf = False
+        self._repeating = False
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
@@ -93,10 +94,8 @@ class Connection(HttpToolsProtocol):
         except httptools.HttpParserCallbackError as error:
             too_large = isinstance(error.__context__, _HeadTooLargeError)
             self._refuse(431 if too_large else 400)
-        except httptools.HttpParserUpgrade:
-            # We speak nothing else, and RFC 9110 lets a server ignore the wish; the parser has
-            # lost what may follow.
-            self._close_after_answers()
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(400)
         else:
@@ -108,18 +107,45 @@ class Connection(HttpToolsProtocol):
             if self._idle():
                 self._start_head_timer()
 
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Read on in HTTP/1.1, as RFC 9110 lets a server do where it speaks nothing else.
+
+        Clients ask for HTTP/2 beside ordinary requests, and Java's does so by default. The parser
+        takes the body for bytes of the other protocol; another one is told that a body comes.
+        """
+        self.parser = httptools.HttpRequestParser(self)
+        framing = [
+            name + b": " + value + b"\r\n"
+            for name, value in self.headers
+            if name in (b"content-length", b"transfer-encoding")
+        ]
+        self.cycle.more_body = True
+        self._repeating = True
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+        finally:
+            self._repeating = False
+        if rest:
+            self.data_received(rest)
+
     # What the parser tells.
 
     def on_message_begin(self) -> None:
+        if self._repeating:
+            return
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
+        if self._repeating:
+            return
         self._count(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._repeating:
+            return
         self._count(len(name) + len(value))
         super().on_header(name, value)
 
@@ -129,6 +155,8 @@ class Connection(HttpToolsProtocol):
             raise _HeadTooLargeError
 
     def on_headers_complete(self) -> None:
+        if self._repeating:
+            return
         self._in_head = False
         self._stop_head_timer()
         self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]

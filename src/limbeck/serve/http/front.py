@@ -17,7 +17,6 @@ from limbeck.serve.http import body as bodies
 from limbeck.serve.http.body import GoneError, Message, Receive
 from limbeck.serve.http.connection import ARRIVED, CONNECTION, Connection
 from limbeck.serve.http.heads import (
-    REQUEST_ID,
     TRACEPARENT,
     request_id,
     retry_after,

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from limbeck.serve.protocols.base import Route
 from limbeck.serve.refused import RefusedError
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -21,7 +18,7 @@ class Found:
     """The routes of one path by method, and the values of its placeholders."""
 
     methods: dict[str, Route]
-    values: Mapping[str, str] = _NOTHING
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def allow(self) -> str:

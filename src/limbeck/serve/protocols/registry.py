@@ -14,7 +14,7 @@ PROTOCOLS: Final = {
     "own": "limbeck.serve.protocols.own",
     "classic": "limbeck.serve.protocols.classic",
     "decision": "limbeck.serve.protocols.decision",
-    "huggingface": "limbeck.serve.protocols.hf",
+    "huggingface": "limbeck.serve.protocols.huggingface",
     "oip": "limbeck.serve.protocols.oip",
     "openai": "limbeck.serve.protocols.openai",
 }
