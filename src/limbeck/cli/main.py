@@ -39,6 +39,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "Describe a model, or the lengths of texts in a file.",
     "evaluate": "Measure how good a model's answers are, on labelled rows.",
     "predict": "Answer texts from arguments, a file or standard input.",
+    "embed": "Compute the vectors of a file's texts beforehand, for cache.preload of a server.",
     "profile": "Show where the time of a forward pass goes.",
     "bench": "Measure every kernel against the peak of this machine.",
     "tune": "Measure what each kernel costs here, for models loaded from now on.",
