@@ -47,7 +47,10 @@ class Request:
     task: refuse (unprocessable) a model that is made for another; None: any.
     options: of the task's pipeline.
     timeout_s: None for the model's own. priority: a value of PRIORITIES, None for the model's own.
+    client: the address that asks, whose share is used up where there are no keys.
     use_cache: whether stored answers will do.
+    noted: filled with "model", "version", "rows", "tokens", "cached" and "timing", as far as the
+        request gets, for logs and metrics; also where it is refused.
     waiting: called before the request has to wait, so that whoever holds the connection begins to
         look whether the client is still there. Cancelling the task takes the request back.
     """
@@ -57,22 +60,28 @@ class Request:
     model: str | None = None
     version: str | None = None
     task: Task | None = None
-    options: Mapping[str, Any] = field(default=_NO_OPTIONS)
+    options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
     timeout_s: float | None = None
     priority: int | None = None
     tenant: Tenant = ANYBODY
+    client: str = ""
     use_cache: bool = True
+    noted: dict[str, Any] | None = None
     waiting: Callable[[], None] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
 class Timing:
-    """Where the time of a request went, in seconds. total counts from `Request.arrived_s`."""
+    """Where the time of a request went, in seconds. total counts from `Request.arrived_s`.
+
+    started: whether the engine has begun with it.
+    """
 
     tokenize_s: float = 0.0
     queue_s: float = 0.0
     inference_s: float = 0.0
     total_s: float = 0.0
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
