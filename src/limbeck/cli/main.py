@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Measure how good a model's answers are, on labelled rows.",
     "serve": "Answer requests over HTTP: several protocols, before their deadlines.",
     "predict": "Answer texts from arguments, a file or standard input.",
+    "embed": "Compute the vectors of a file's texts beforehand, for cache.preload of a server.",
     "profile": "Show where the time of a forward pass goes.",
     "bench": "Measure every kernel against the peak of this machine.",
     "tune": "Measure what each kernel costs here, for models loaded from now on.",
