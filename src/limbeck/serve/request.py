@@ -57,7 +57,7 @@ class Request:
     model: str | None = None
     version: str | None = None
     task: Task | None = None
-    options: Mapping[str, Any] = field(default=_NO_OPTIONS)
+    options: Mapping[str, Any] = field(default_factory=lambda: _NO_OPTIONS)
     timeout_s: float | None = None
     priority: int | None = None
     tenant: Tenant = ANYBODY
