@@ -92,7 +92,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     _counter("limbeck_engine_busy_seconds_total", "Time of workers spent computing, summed."),
     _gauge(
         "limbeck_saturation_ratio",
-        "Busy share of the workers over the last ten seconds, 0 to 1.",
+        "Busy share of the workers, 0 to 1, since the scrape before, at least ten seconds.",
     ),
     # The cache.
     _gauge("limbeck_cache_size_bytes", "Memory of the cached answers."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -45,6 +45,9 @@ def _buckets(name: str, samples: Sequence[tuple[tuple[str, ...], Histogram]]) ->
     metric = BY_NAME[name]
     family = HistogramMetricFamily(name, metric.help, labels=metric.labels)
     for labels, histogram in samples:
+        if not histogram.used:
+            # Most models of a long list answer nothing; twenty lines each would be for nothing.
+            continue
         buckets, total = histogram.cumulative()
         family.add_metric(labels, buckets, total)
     return family
@@ -97,17 +100,25 @@ def _models(models: Sequence[ModelState]) -> Iterator[Metric]:
     )
 
 
-class _Collector(Collector):
-    """Reads `Metrics` at each scrape."""
+class Exposition:
+    """Reads `Metrics`, in a registry of its own and never the library's global one."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._process = ProcessCollector(registry=None)
 
-    def describe(self) -> list[Metric]:
-        """Nothing: the registry need not look for names that are taken twice."""
-        return []
+    def families(self) -> list[Metric]:
+        """All of one moment."""
+        return [*self._collect(), *self._process.collect()]
 
-    def collect(self) -> Iterator[Metric]:
+    def write(self, families: list[Metric], accept: str) -> tuple[bytes, str]:
+        """Needs no lock and no loop. accept: the header's value."""
+        encoder, content_type = choose_encoder(accept)
+        registry = CollectorRegistry()
+        registry.register(_Read(families))
+        return encoder(registry), content_type
+
+    def _collect(self) -> Iterator[Metric]:
         metrics = self._metrics
         state = metrics.service() if metrics.service is not None else None
         with metrics.lock:
@@ -156,13 +167,15 @@ class _Collector(Collector):
         yield _one("limbeck_saturation_ratio", metrics.saturation(running_s, workers))
 
 
-class Exposition:
-    """Writes a registry of its own, never the library's global one."""
+class _Read(Collector):
+    """What has been read already."""
 
-    def __init__(self, metrics: Metrics, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        registry.register(_Collector(metrics))
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
 
-    def write(self, accept: str) -> tuple[bytes, str]:
-        encoder, content_type = choose_encoder(accept)
-        return encoder(self._registry), content_type
+    def describe(self) -> list[Metric]:
+        """Nothing: there is no other collector whose names could clash."""
+        return []
+
+    def collect(self) -> list[Metric]:
+        return self._families

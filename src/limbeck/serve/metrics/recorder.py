@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from threading import Lock
-
-from prometheus_client import CollectorRegistry, ProcessCollector
 
 from limbeck.serve.metrics.catalogue import BY_NAME, OUTCOMES, Outcome
 from limbeck.serve.metrics.exposition import Exposition
@@ -15,7 +14,7 @@ from limbeck.serve.metrics.state import ServiceState
 from limbeck.serve.request import Timing
 
 # Beyond these many, names share the empty label: series are memory, here and in Prometheus.
-MAX_MODELS = 1000
+MAX_MODELS = 200
 _DOORSTEP = frozenset({"overloaded", "rate_limited"})
 _KNOWN_OUTCOMES = frozenset(OUTCOMES)
 _SATURATION_WINDOW_S = 10.0
@@ -80,9 +79,7 @@ class Metrics:
         self._saturation = Saturation(window_s=_SATURATION_WINDOW_S, now_s=clock())
         for name, version in models:
             self.allow(name, version)
-        self._registry = CollectorRegistry()
-        ProcessCollector(registry=self._registry)
-        self._exposition = Exposition(self, self._registry)
+        self._exposition = Exposition(self)
 
     def allow(self, model: str, version: str) -> None:
         """Let the name be a label. What users send never is, unless it is the name of a model."""
@@ -158,11 +155,18 @@ class Metrics:
             self.guard_actions[action] += 1
 
     def saturation(self, running_s: float = 0.0, workers: int = 1) -> float:
-        """Busy share of the workers over the last ten seconds, 0 to 1; the lock is held, or the
-        caller is the only one.
+        """Busy share of the workers, 0 to 1, since an earlier call, ten seconds ago or more. Called
+        with the lock held.
         """
         return self._saturation.ratio(self.busy_s + running_s, workers, self._clock())
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """The text that Prometheus reads, and its content type. accept: the header's value."""
-        return self._exposition.write(accept)
+        return self._exposition.write(self._exposition.families(), accept)
+
+    async def scrape(self, accept: str = "") -> tuple[bytes, str]:
+        """The same, from an event loop: all is read at once in the loop, and written down in a
+        thread, for with many models that takes longer than others should wait.
+        """
+        families = self._exposition.families()
+        return await asyncio.to_thread(self._exposition.write, families, accept)

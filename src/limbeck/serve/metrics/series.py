@@ -23,6 +23,11 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
 
+    @property
+    def used(self) -> bool:
+        """Whether anything was counted."""
+        return any(self._counts)
+
     def cumulative(self) -> tuple[list[tuple[str, float]], float]:
         """(bound, count up to it) pairs as Prometheus has them, and the sum of all values."""
         names = [*map(floatToGoString, self._bounds), "+Inf"]
@@ -30,9 +35,9 @@ class Histogram:
 
 
 class Saturation:
-    """Busy share over the last `window_s`, from a total of busy seconds that only grows.
+    """Busy share since somebody asked, at least `window_s` ago, from a total of busy seconds.
 
-    Several may ask at once: whoever asks does not change what others are told.
+    Several may ask at once: whoever asks often does not shorten the window of others.
     """
 
     __slots__ = ("_samples", "_window_s")
