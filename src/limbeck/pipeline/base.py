@@ -159,15 +159,18 @@ class Pipeline(ABC, Generic[OptionsT]):
             )
         ]
 
-    def steps(self, inputs: Sequence[Any], **options: Any) -> Steps[list[Any]]:
+    def steps(self, inputs: Sequence[Any], *, first: int = 0, **options: Any) -> Steps[list[Any]]:
         """The way to the answers of some inputs, one each; the model's work is the caller's.
+
+        Args:
+            first: the place of the first input among the caller's, for error messages.
 
         Raises:
             InputError: at once for a bad option or input; while they are followed, for what shows
                 when texts are tokenised.
         """
         chosen = self.options.updated(options, self.task)
-        items = [self._item(value, position) for position, value in enumerate(inputs)]
+        items = [self._item(value, first + offset) for offset, value in enumerate(inputs)]
         return self._steps(items, chosen)
 
     def _item(self, value: Any, position: int) -> Item:

@@ -47,7 +47,10 @@ class Request:
     task: refuse (unprocessable) a model that is made for another; None: any.
     options: of the task's pipeline.
     timeout_s: None for the model's own. priority: a value of PRIORITIES, None for the model's own.
+    client: the address that asks, whose share is used up where there are no keys.
     use_cache: whether stored answers will do.
+    noted: filled with "model", "version", "rows", "tokens", "cached" and "timing", as far as the
+        request gets, for logs and metrics; also where it is refused.
     waiting: called before the request has to wait, so that whoever holds the connection begins to
         look whether the client is still there. Cancelling the task takes the request back.
     """
@@ -61,7 +64,9 @@ class Request:
     timeout_s: float | None = None
     priority: int | None = None
     tenant: Tenant = ANYBODY
+    client: str = ""
     use_cache: bool = True
+    noted: dict[str, Any] | None = None
     waiting: Callable[[], None] | None = None
 
 

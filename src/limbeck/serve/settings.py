@@ -70,12 +70,17 @@ class LimitSettings(Section):
 
 
 class QueueSettings(Section):
-    """[queue]: see `limbeck.serve.scheduler`. ageing_s: waiting so long makes up for one class."""
+    """[queue]: see `limbeck.serve.scheduler`. ageing_s: waiting so long makes up for one class.
+
+    max_batch_ms: of a batch of several rows, as predicted: how long something urgent that comes
+    later may be kept waiting.
+    """
 
     max_tokens: Count = 262_144
     max_batch_tokens: Count = 4096
     max_batch_rows: Count = 256
-    ageing_s: Positive = 5.0
+    max_batch_ms: Positive = 50.0
+    ageing_s: Positive = 1.0
 
 
 class CacheSettings(Section):

@@ -6,5 +6,6 @@
 from __future__ import annotations
 
 from limbeck.serve.models.hosted import Hosted
+from limbeck.serve.models.models import Models
 
-__all__ = ["Hosted"]
+__all__ = ["Hosted", "Models"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from limbeck.serve.refused import RefusedError
-from limbeck.serve.request import ANYBODY, Tenant
+from limbeck.serve.request import ANYBODY, Request, Tenant
 
 if TYPE_CHECKING:
     from limbeck.serve.service import Service
@@ -21,9 +21,8 @@ class Call:
     """An HTTP request whose body has been read within all limits.
 
     path: the values of the route's placeholders, decoded. headers: names in lower case. arrived_s:
-    time.monotonic() when the head was read. waiting: see `Request.waiting`. noted: what the access
-    log and metrics want to know (model, version, tokens, timing), filled by `Service.answer`'s
-    caller.
+    time.monotonic() when the head was read. client: the address of the connection. waiting and
+    noted: see `Request`.
     """
 
     method: str
@@ -33,9 +32,22 @@ class Call:
     body: bytes
     arrived_s: float
     tenant: Tenant = ANYBODY
+    client: str = ""
     request_id: str = ""
     waiting: Callable[[], None] | None = None
     noted: dict[str, Any] = field(default_factory=dict)
+
+    def request(self, inputs: Sequence[Any], **fields: Any) -> Request:
+        """A `Request` of this call; fields: those of Request that the protocol knows."""
+        return Request(
+            inputs=tuple(inputs),
+            arrived_s=self.arrived_s,
+            tenant=self.tenant,
+            client=self.client,
+            noted=self.noted,
+            waiting=self.waiting,
+            **fields,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
