@@ -86,8 +86,9 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     # The queue and the workers.
     _gauge("limbeck_queue_tokens", "Tokens that wait."),
     _gauge("limbeck_queue_limit_tokens", "Tokens that may wait."),
-    _gauge("limbeck_queue_rows", "Sequences that wait."),
-    _gauge("limbeck_predicted_wait_seconds", "How long a short request would wait now."),
+    _gauge("limbeck_queue_requests", "Requests with rows that wait."),
+    _gauge("limbeck_queue_oldest_wait_seconds", "How long the oldest of them has waited."),
+    _gauge("limbeck_predicted_wait_seconds", "How long what came last of all would wait."),
     _gauge("limbeck_engine_workers", "Batches that can be computed side by side."),
     _counter("limbeck_engine_busy_seconds_total", "Time of workers spent computing, summed."),
     _gauge(
@@ -120,9 +121,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
         *_MODEL,
         "state",
     ),
-    _counter(
-        "limbeck_model_reloads_total", "Loadings anew, by result: ok, failed.", *_MODEL, "result"
-    ),
+    _counter("limbeck_reloads_total", "Reloads of models, by result: ok, failed.", "result"),
     # The process.
     _gauge("limbeck_ready", "Whether the required models are loaded and warm."),
     _gauge("limbeck_draining", "Whether the server is shutting down."),

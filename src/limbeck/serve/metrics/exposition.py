@@ -56,7 +56,8 @@ def _buckets(name: str, samples: Sequence[tuple[tuple[str, ...], Histogram]]) ->
 def _queue(state: ServiceState) -> Iterator[Metric]:
     yield _one("limbeck_queue_tokens", state.queue_tokens)
     yield _one("limbeck_queue_limit_tokens", state.queue_limit_tokens)
-    yield _one("limbeck_queue_rows", state.queue_rows)
+    yield _one("limbeck_queue_requests", state.queue_requests)
+    yield _one("limbeck_queue_oldest_wait_seconds", state.oldest_wait_s)
     yield _one("limbeck_predicted_wait_seconds", state.predicted_wait_s)
     yield _one("limbeck_engine_workers", state.workers)
     yield _one("limbeck_ready", state.ready)
@@ -121,6 +122,9 @@ class Exposition:
     def _collect(self) -> Iterator[Metric]:
         metrics = self._metrics
         state = metrics.service() if metrics.service is not None else None
+        if state is not None:
+            for model in state.models:
+                metrics.allow(model.name, model.version)
         with metrics.lock:
             yield from list(self._counted(state))
         if state is not None:
@@ -158,13 +162,14 @@ class Exposition:
             yield _buckets(name, histograms)
         refusals = [((outcome,), one) for outcome, one in sorted(metrics.refusals.items())]
         yield _buckets("limbeck_refusal_duration_seconds", refusals)
-        yield _plain("limbeck_model_reloads_total", list(metrics.reloads.items()))
+        results = [((result,), count) for result, count in metrics.reloads.items()]
+        yield _plain("limbeck_reloads_total", results)
         actions = [((action,), count) for action, count in metrics.guard_actions.items()]
         yield _plain("limbeck_memory_guard_actions_total", actions)
-        running_s = state.running_s if state is not None else 0.0
-        workers = state.workers if state is not None else 1
-        yield _one("limbeck_engine_busy_seconds_total", metrics.busy_s)
-        yield _one("limbeck_saturation_ratio", metrics.saturation(running_s, workers))
+        if state is not None:
+            yield _one("limbeck_engine_busy_seconds_total", state.busy_s)
+            saturation = metrics.saturation(state.busy_s, state.workers)
+            yield _one("limbeck_saturation_ratio", saturation)
 
 
 class _Read(Collector):

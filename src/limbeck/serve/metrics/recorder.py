@@ -72,9 +72,8 @@ class Metrics:
         self.ended_count = 0
         self.models: dict[tuple[str, str], _Model] = {_NOBODY: _Model()}
         self.refusals = {name: _histogram("limbeck_refusal_duration_seconds") for name in _DOORSTEP}
-        self.reloads: dict[tuple[str, str, str], int] = {}
+        self.reloads = {"ok": 0, "failed": 0}
         self.guard_actions: dict[str, int] = {"shrink_cache": 0, "trim": 0, "reload": 0}
-        self.busy_s = 0.0
         self._clock = clock
         self._saturation = Saturation(window_s=_SATURATION_WINDOW_S, now_s=clock())
         for name, version in models:
@@ -134,7 +133,6 @@ class Metrics:
     def batch(self, *, model: str, version: str, tokens: int, rows: int, seconds: float) -> None:
         """A worker computed a batch, or failed to, in that time."""
         with self.lock:
-            self.busy_s += seconds
             series = self.models.get((model, version)) or self.models[_NOBODY]
             series.batch_tokens.observe(tokens)
             series.batch_rows.observe(rows)
@@ -142,23 +140,21 @@ class Metrics:
             if seconds > 0:
                 series.batch_speed.observe(tokens / seconds)
 
-    def reload(self, *, model: str, version: str, ok: bool) -> None:
-        """A model was loaded anew, or was not and the old one stays."""
+    def reload(self, ok: bool) -> None:
+        """Models were loaded anew, or were not and the old ones stay."""
         with self.lock:
-            named = (model, version) if (model, version) in self.models else _NOBODY
-            key = (*named, "ok" if ok else "failed")
-            self.reloads[key] = self.reloads.get(key, 0) + 1
+            self.reloads["ok" if ok else "failed"] += 1
 
     def guard(self, action: str) -> None:
         """The memory guard did something: shrink_cache, trim or reload."""
         with self.lock:
             self.guard_actions[action] += 1
 
-    def saturation(self, running_s: float = 0.0, workers: int = 1) -> float:
+    def saturation(self, busy_s: float, workers: int) -> float:
         """Busy share of the workers, 0 to 1, since an earlier call, ten seconds ago or more. Called
         with the lock held.
         """
-        return self._saturation.ratio(self.busy_s + running_s, workers, self._clock())
+        return self._saturation.ratio(busy_s, workers, self._clock())
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """The text that Prometheus reads, and its content type. accept: the header's value."""

@@ -42,17 +42,19 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceState:
-    """queue_tokens, queue_rows: waiting. running_s: what the batches that are being computed have
-    taken until now, summed. predicted_wait_s: of a short request that came now.
+    """queue_tokens, queue_requests: waiting. busy_s: what all workers together have spent computing
+    since the start, with the batches that are on their way. predicted_wait_s: of what came now and
+    went to the end of the queue. oldest_wait_s: of what has waited longest.
     """
 
     ready: bool
     draining: bool = False
     workers: int = 1
+    busy_s: float = 0.0
     queue_tokens: int = 0
-    queue_rows: int = 0
+    queue_requests: int = 0
     queue_limit_tokens: int = 0
-    running_s: float = 0.0
     predicted_wait_s: float = 0.0
+    oldest_wait_s: float = 0.0
     cache: CacheState | None = None
     models: tuple[ModelState, ...] = ()
