@@ -62,6 +62,8 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             self.in_flight += 1
+            for watcher in self._watchers:
+                watcher.began()
             try:
                 await _Exchange(self, scope, receive, send).run()
             finally:
