@@ -40,6 +40,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Measure how good a model's answers are, on labelled rows.",
     "predict": "Answer texts from arguments, a file or standard input.",
     "profile": "Show where the time of a forward pass goes.",
+    "loadtest": "Send load to a server, open loop, and measure what it answers in time.",
     "bench": "Measure every kernel against the peak of this machine.",
     "tune": "Measure what each kernel costs here, for models loaded from now on.",
 }
