@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "predict": "Answer texts from arguments, a file or standard input.",
     "embed": "Compute the vectors of a file's texts beforehand, for cache.preload of a server.",
     "profile": "Show where the time of a forward pass goes.",
+    "loadtest": "Send load to a server, open loop, and measure what it answers in time.",
     "bench": "Measure every kernel against the peak of this machine.",
     "tune": "Measure what each kernel costs here, for models loaded from now on.",
 }
