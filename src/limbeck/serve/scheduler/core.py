@@ -276,7 +276,10 @@ class Scheduler:
         others = len(self._lanes) - (entry.job.lane in self._lanes)
         before_s += entry.cost.q0 * others
         free_in_s = self._free_in_s(now)
-        late_s = level_s(free_in_s, before_s + order.ahead_s(entry.key)) + entry.service_s - left_s
+        level = level_s(free_in_s, before_s + order.ahead_s(entry.key))
+        late_s = level + entry.service_s - left_s
+        if self._jobs:
+            late_s += entry.mates_s
         if late_s > 0:
             return Refusal(
                 reason="too_late",
