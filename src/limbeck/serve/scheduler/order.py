@@ -24,11 +24,11 @@ class Entry:
     """A job that has rows waiting or in flight.
 
     place: its class, which ageing lowers; key: its order in it. next_row: the first row that waits;
-    tokens and squares: sums over the rows that wait. What is predicted for them (`admission.weigh`):
-    work_s, their share of a worker's time; service_s, seconds until they are through once begun;
-    mates_s, what their batch may take beyond that; room_s, all of these and the deadline, as
-    `DeadlineOrder.broken_by` wants them. out: rows in flight. probe: runs even if it seems too
-    late. gone: nobody wants its rows any more.
+    tokens and squares: sums over the rows that wait. out: rows in flight. probe: runs even if it
+    seems too late. gone: nobody wants its rows any more. Predicted by `admission.weigh`: work_s,
+    the share of a worker's time that the waiting rows take; service_s, seconds until they are
+    through once begun; mates_s, what their batch may take beyond that; room_s, all of these and
+    the deadline, as `DeadlineOrder.broken_by` wants them.
     """
 
     __slots__ = (
