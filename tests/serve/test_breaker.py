@@ -36,8 +36,8 @@ def _opened(breaker, now=0.0):
 def test_errors_open_it_and_probes_close_it():
     breaker = Breaker(_settings())
     _opened(breaker)
-    assert breaker.allow(4.9) is None
     assert breaker.retry_after_s(2.0) == pytest.approx(3.0)
+    assert breaker.allow(4.9) is None
     first, second = breaker.allow(5.0), breaker.allow(5.0)
     assert breaker.state == "half_open"
     assert breaker.allow(5.0) is None
