@@ -117,6 +117,14 @@ def test_few_requests_decide_nothing():
     assert breaker.state == "closed"
 
 
+@pytest.mark.parametrize(("later", "state"), [(9.9, "open"), (10.0, "closed")])
+def test_the_window_slides(later, state):
+    breaker = Breaker(_settings(min_requests=2))
+    _ask(breaker, 0.0, "error")
+    _ask(breaker, later, "error")
+    assert breaker.state == state
+
+
 def test_switched_off():
     breaker = Breaker(_settings(enabled=False))
     for _ in range(100):
