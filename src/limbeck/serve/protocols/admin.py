@@ -73,7 +73,7 @@ class _Protocol:
     async def reload(self, call: Call) -> Reply:
         self._no_body(call)
         try:
-            await self._service.reload()
+            await (self._context.reload or self._service.reload)()
         except Exception as error:
             _log.warning("reload failed, all stays as it was", exc_info=error)
             raise RefusedError(
