@@ -72,6 +72,11 @@ class Options:
             if value is None and name != "max_batch_tokens":
                 continue
             check_integer(name, value, lowest)
+        # Options also come out of JSON, where "no" would pass for true.
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.type == "bool" and not isinstance(value, bool):
+                raise InputError(f"{one.name} must be True or False, found {value!r}")
 
     @property
     def cuts(self) -> bool:
