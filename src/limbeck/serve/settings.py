@@ -53,8 +53,10 @@ class ModelSettings(Section):
 class LimitSettings(Section):
     """[limits]: what a single client can ask of the server.
 
-    header_timeout_s: for the head of a request; read_timeout_s: for its body; idle_timeout_s: how
-    long a connection is kept without a request. drain_s: how long shutting down waits for answers.
+    header_bytes: of the head of a request. header_timeout_s: for the head; read_timeout_s: for the
+    body; idle_timeout_s: how long a connection is kept without a request. drain_grace_s: how long
+    shutting down says "not ready" before it accepts no more; drain_s: how long it then waits for
+    answers.
     """
 
     body_bytes: Count = 4 << 20
@@ -62,10 +64,12 @@ class LimitSettings(Section):
     characters: Count = 1_000_000
     json_depth: Count = 32
     connections: Count = 4096
+    header_bytes: Count = 32 << 10
     header_timeout_s: Positive = 10.0
     read_timeout_s: Positive = 10.0
     idle_timeout_s: Positive = 75.0
     max_timeout_ms: Positive = 600_000.0
+    drain_grace_s: Annotated[float, Field(ge=0)] = 0.0
     drain_s: Positive = 30.0
 
 
