@@ -185,11 +185,11 @@ def answers(protocol: str) -> list[dict[str, Any]]:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers in so many digits."""
+    """Numbers in so many digits, and no times."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
-        return {name: rounded(one) for name, one in value.items()}
+        return {name: 0 if name == "created" else rounded(one) for name, one in value.items()}
     return [rounded(one) for one in value] if isinstance(value, list) else value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -157,7 +158,9 @@ def test_the_default_model_and_versions() -> None:
 def test_a_model_describes_itself() -> None:
     async def body(exchange: Exchange) -> None:
         said = await exchange.get("/v1/models/labels")
+        assert 0 <= time.time() - said.value["created"] < 600
         assert said.value == {
+            "created": said.value["created"],
             "id": "labels",
             "object": "model",
             "owned_by": "limbeck",
