@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,14 @@ class Live:
             return work()
 
         return asyncio.run_coroutine_threadsafe(called(), self.loop).result(_START_S)
+
+    def more_ended(self, before: int, count: int) -> list[Ended]:
+        """So many that ended since there were `before`; a client can have its answer first."""
+        end = time.monotonic() + _START_S
+        while len(self.ended) < before + count:
+            assert time.monotonic() < end, "requests did not end"
+            time.sleep(0.002)
+        return self.ended[before:]
 
 
 class _Told:
