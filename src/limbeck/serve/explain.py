@@ -7,9 +7,9 @@ the text without its part i:
     drop_i = p(x) - p(x \\ i)
     error  = | sum_i drop_i - (p(x) - p("")) |
 
-Drops that added up to what the whole text makes of an empty one would explain the score exactly; the
-error says by how much they do not: sentences that say the same thing twice hide each other, and
-sentences that only mean something together count twice.
+Drops that added up to what the whole text makes of an empty one would explain the score exactly;
+the error says by how much they do not: sentences that say the same thing twice hide each other,
+and sentences that only mean something together count twice.
 """
 
 from __future__ import annotations

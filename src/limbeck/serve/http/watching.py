@@ -38,5 +38,8 @@ class Ended:
 class Watcher(Protocol):
     """Counts, logs or traces requests."""
 
+    def began(self) -> None:
+        """The head of a request was read; `ended` will follow, once."""
+
     def ended(self, ended: Ended, /) -> None:
         """Called in the event loop, once for every request; must not raise or block."""

@@ -238,7 +238,9 @@ def operation(
             content["examples"] = {name: {"value": value} for name, value in examples.items()}
         return {"application/json": content}
 
-    responses: dict[str, Any] = {"200": {"description": "Answered", "content": body(answer, answers)}}
+    responses: dict[str, Any] = {
+        "200": {"description": "Answered", "content": body(answer, answers)}
+    }
     for status in sorted({STATUS[reason] for reason in reasons}):
         example = (errors or {}).get(status)
         response = {

@@ -22,7 +22,7 @@ from limbeck.pipeline import (
 )
 from limbeck.serve import json_body
 from limbeck.serve.protocols import describing as d
-from limbeck.serve.protocols import fields
+from limbeck.serve.protocols import fields, inputs
 from limbeck.serve.protocols.asking import ask
 from limbeck.serve.protocols.base import Call, Context, Reply, Route
 from limbeck.serve.protocols.refusing import refusal
@@ -115,7 +115,7 @@ class _HuggingFace:
         use_cache = _options(body.get("options"), fields.use_cache(call))
         timeout_s = fields.timeout_s(call, None, limits=self._limits)
         similarity = isinstance(body["inputs"], dict) and set(body["inputs"]) == _SIMILARITY
-        inputs, single = _inputs(body["inputs"])
+        rows, single = _rows(body["inputs"])
         task = (await self._context.service.hosted(name)).pipeline.task
         fit = _TASKS["sentence-similarity" if similarity else asked or task]
         if task not in fit:
@@ -123,12 +123,12 @@ class _HuggingFace:
                 "unprocessable", f"this model is made for {task}; it cannot do {fit[0]}"
             )
         options = _named_as_ours(parameters, beside, task)
-        if not inputs or (similarity and len(inputs) == 1):
+        if not rows or (similarity and len(rows) == 1):
             return Reply(body=b"[]")
         answer = await ask(
             self._context,
             call,
-            inputs,
+            rows,
             model=name,
             task=task,
             options=_DEFAULTS.get(task, {}) | options,
@@ -137,10 +137,13 @@ class _HuggingFace:
         )
         if similarity:
             return Reply(body=json_body.dump(similarities(answer.rows)))
-        # Alone among the tasks, the hosted API answers one text with a list of one list.
-        wrapped = single and task != "text-classification"
-        rows = [[r] if task == "text-classification" and isinstance(r, dict) else r for r in answer.rows]
-        return Reply(body=json_body.dump(rows[0] if wrapped else rows))
+        found = answer.rows
+        if task == "text-classification":
+            # Alone among the tasks, one text gets a list of one list.
+            found = [[one] if isinstance(one, dict) else one for one in found]
+        elif single:
+            found = found[0]
+        return Reply(body=json_body.dump(found))
 
 
 def similarities(vectors: list[Any]) -> list[float]:
@@ -181,7 +184,7 @@ def _named_as_ours(
     return options
 
 
-def _inputs(value: object) -> tuple[list[Any], bool]:
+def _rows(value: object) -> tuple[list[Any], bool]:
     """The rows, and whether they came as one without a list."""
     if isinstance(value, dict) and set(value) == _SIMILARITY:
         source = fields.a_string(value["source_sentence"], "inputs.source_sentence")
@@ -190,29 +193,7 @@ def _inputs(value: object) -> tuple[list[Any], bool]:
             source,
             *(fields.a_string(one, f"inputs.sentences[{at}]") for at, one in enumerate(others)),
         ], False
-    if isinstance(value, list):
-        return [_row(one, f"inputs[{at}]") for at, one in enumerate(value)], False
-    return [_row(value, "inputs")], True
-
-
-def _row(value: object, where: str) -> Any:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, dict):
-        raise RefusedError(
-            "bad_request", f"{where} must be a string or an object, found {fields.kind(value)}"
-        )
-    known = ("text", "text_pair", "question", "context", *sorted(_SIMILARITY))
-    row = fields.an_object(value, where, known=known)
-    if set(row) not in ({"text"}, {"text", "text_pair"}, {"question", "context"}):
-        raise RefusedError(
-            "bad_request",
-            f"{where} must be a text, {{'text', 'text_pair'}}, {{'question', 'context'}} or, alone, "
-            f"{{'source_sentence', 'sentences'}}; found {', '.join(map(repr, sorted(row))) or '{}'}",
-        )
-    for name, part in row.items():
-        fields.a_string(part, f"{where}.{name}")
-    return row
+    return inputs.rows(value)
 
 
 _ERROR: d.Schema = d.an_object(

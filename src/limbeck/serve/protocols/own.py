@@ -18,12 +18,11 @@ from limbeck.pipeline import (
 from limbeck.serve import json_body
 from limbeck.serve.models import Hosted
 from limbeck.serve.protocols import describing as d
-from limbeck.serve.protocols import fields
+from limbeck.serve.protocols import fields, inputs
 from limbeck.serve.protocols.asking import ask
 from limbeck.serve.protocols.base import Call, Context, Reply, Route
 from limbeck.serve.protocols.refusing import CODED_ERROR, coded
 from limbeck.serve.refused import RefusedError
-from limbeck.serve.settings import ModelSettings
 
 PROTOCOL: Final = "own"
 _FIELDS = ("inputs", "parameters", "timeout_ms", "priority")
@@ -34,7 +33,6 @@ _PIPELINES = (
     FeatureExtractionPipeline,
     SentenceEmbeddingPipeline,
 )
-_ROWS: Final = ({"text"}, {"text", "text_pair"}, {"question", "context"})
 
 
 def routes(context: Context) -> list[Route]:
@@ -81,16 +79,16 @@ class _Own:
             required=("inputs",),
         )
         name, version = _named(call)
-        inputs, single = _inputs(body["inputs"])
+        rows, single = inputs.rows(body["inputs"])
         options = fields.parameters(body.get("parameters"))
         timeout_s = fields.timeout_s(call, body.get("timeout_ms"), limits=self._limits)
         priority = fields.priority(body.get("priority"))
-        if not inputs:
+        if not rows:
             return await self._nothing(call, name, version)
         answer = await ask(
             self._context,
             call,
-            inputs,
+            rows,
             model=name,
             version=version,
             options=options,
@@ -125,25 +123,24 @@ class _Own:
         return hosted
 
     async def models(self, call: Call) -> Reply:
-        settings = self._context.settings
-        listed = [
-            _listed(name, settings.models)
-            for name in dict.fromkeys(one.name for one in settings.models)
-            if _may(call, name)
-        ]
-        default = settings.default_model or (settings.models[0].name if settings.models else None)
+        index = self._context.service.index()
+        names = [name for name in dict.fromkeys(one["name"] for one in index) if _may(call, name)]
+        default = self._context.service.models.default_model
         return _reply(
-            {"object": "list", "data": [one | {"default": one["id"] == default} for one in listed]}
+            {
+                "object": "list",
+                "data": [_listed(name, index) | {"default": name == default} for name in names],
+            }
         )
 
     async def model(self, call: Call) -> Reply:
         name, version = _named(call)
         hosted = await self._hosted(call, name, version)
-        spec, settings = hosted.spec, self._context.settings
+        spec = hosted.spec
         threshold = spec.task.threshold
         return _reply(
             {
-                **_listed(hosted.name, settings.models),
+                **_listed(hosted.name, self._context.service.index()),
                 "version": hosted.version,
                 "task": hosted.pipeline.task,
                 "labels": list(spec.task.labels),
@@ -174,45 +171,15 @@ def _may(call: Call, name: str) -> bool:
     return call.tenant.models is None or name in call.tenant.models
 
 
-def _listed(name: str, models: tuple[ModelSettings, ...]) -> dict[str, Any]:
-    versions = [one for one in models if one.name == name]
-    default = next((one for one in versions if one.default), versions[-1] if versions else None)
+def _listed(name: str, index: list[dict[str, Any]]) -> dict[str, Any]:
+    versions = [one for one in index if one["name"] == name]
     return {
         "id": name,
         "object": "model",
         "owned_by": "limbeck",
-        "versions": [one.version for one in versions],
-        "default_version": None if default is None else default.version,
+        "versions": [one["version"] for one in versions],
+        "default_version": next((one["version"] for one in versions if one["default"]), None),
     }
-
-
-def _inputs(value: object) -> tuple[list[Any], bool]:
-    """The rows, and whether they came as one without a list."""
-    if isinstance(value, list):
-        return [_row(one, f"inputs[{at}]") for at, one in enumerate(value)], False
-    return [_row(value, "inputs")], True
-
-
-def _row(value: object, where: str) -> Any:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, dict):
-        raise RefusedError(
-            "bad_request", f"{where} must be a string or an object, found {fields.kind(value)}"
-        )
-    if set(value) not in _ROWS:
-        known = {"text", "text_pair", "question", "context"}
-        for name in value:
-            if name not in known:
-                fields.an_object(value, where, known=known)
-        raise RefusedError(
-            "bad_request",
-            f"{where} must have the fields 'text' and, for a pair, 'text_pair', or 'question' and "
-            f"'context'; found {', '.join(map(repr, sorted(value))) or 'none'}",
-        )
-    for name, part in value.items():
-        fields.a_string(part, f"{where}.{name}")
-    return value
 
 
 def _predict_operation(context: Context) -> Any:
