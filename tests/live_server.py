@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from types import ModuleType
 from typing import Any
 
 import uvicorn
@@ -64,6 +63,9 @@ class _Told:
     def __init__(self, ended: list[Ended]) -> None:
         self._ended = ended
 
+    def began(self) -> None:
+        pass
+
     def ended(self, ended: Ended) -> None:
         self._ended.append(ended)
 
@@ -81,12 +83,14 @@ def key(secret: str, **fields: Any) -> dict[str, Any]:
 
 @contextmanager
 def live(
-    protocols: Sequence[ModuleType],
+    protocols: Sequence[Any],
     models: Mapping[str, Callable[[], Model]],
     settings: Settings | None = None,
     **sections: Any,
 ) -> Iterator[Live]:
-    """A server with these protocols, those of the scope "admin" on a port of their own."""
+    """A server with these protocols (whatever has `routes`); those of the scope "admin" are on a
+    port of their own.
+    """
     settings = settings or settings_of(*models, **sections)
     up = threading.Event()
     found: dict[str, Any] = {}

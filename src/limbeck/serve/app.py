@@ -6,13 +6,13 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 
-from limbeck.serve.http import admin, openapi, probes
+from limbeck.serve.http import openapi, probes
 from limbeck.serve.http.front import Front
 from limbeck.serve.http.keys import Keys
 from limbeck.serve.http.pages import Pages
 from limbeck.serve.http.server import Serving
 from limbeck.serve.http.watching import Watcher
-from limbeck.serve.protocols import registry
+from limbeck.serve.protocols import admin, registry
 from limbeck.serve.protocols.base import Context, Route
 from limbeck.serve.service import Service
 from limbeck.serve.settings import AdminSettings, KeySettings, Settings
@@ -36,7 +36,8 @@ class App:
         self._reread = reread
         self._started = False
         watchers: Sequence[Watcher] = ()
-        found = registry.routes(Context(service=self.service, settings=settings))
+        context = Context(service=self.service, settings=settings)
+        found = registry.routes(context)
         found += probes.routes(started=lambda: self._started, not_ready=self._not_ready)
         self.front = self._front(
             [route for route in found if route.scope != "admin"], Keys(settings.keys), watchers
@@ -44,7 +45,7 @@ class App:
         self.admin: Front | None = None
         if settings.admin is not None:
             administer = [route for route in found if route.scope == "admin"]
-            administer += admin.routes(self.service, self.reload)
+            administer += admin.routes(context, reload=self.reload)
             self.admin = self._front(administer, Keys([_admin_key(settings.admin)]), watchers)
 
     def _front(self, routes: Sequence[Route], keys: Keys, watchers: Sequence[Watcher]) -> Front:

@@ -6,11 +6,13 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from fake_model import FakeModel
+from limbeck.errors import InputError
 from limbeck.serve.protocols import admin, own
 from limbeck.serve.settings import Settings
 from live_server import ADMIN_KEY, Live, live
@@ -182,6 +184,29 @@ def test_a_reload_that_fails_leaves_the_old_model(server: Live, workshop: Worksh
     assert ask(server, "POST", "/admin/models/first/versions/1/load")[0] == 503
     assert state(server, "first")["generation"] == before["generation"]
     assert state(server, "first")["state"] == "ready"
+
+
+def test_reload_reads_the_configuration(workshop: Workshop) -> None:
+    told: list[str] = []
+
+    def routes(context: Any) -> Any:
+        async def reload() -> None:
+            told.append("reload")
+            if len(told) == 2:
+                raise InputError("models.0.path: there is no such field")
+            await context.service.reload()
+
+        return admin.routes(context, reload=reload)
+
+    models = {"good": workshop.good, "breaks": workshop.breaks}
+    module = SimpleNamespace(routes=routes)
+    with live([module], models, Settings.model_validate(SETTINGS)) as server:
+        assert ask(server, "POST", "/admin/reload")[0] == 200
+        assert state(server, "first")["digest"] == "digest 2"
+        status, answer = ask(server, "POST", "/admin/reload")
+        assert (status, answer["error"]["code"]) == (422, "unprocessable")
+        assert "there is no such field" in answer["error"]["message"]
+        assert state(server, "first")["digest"] == "digest 2"
 
 
 def test_no_request_is_lost_while_models_change(server: Live) -> None:

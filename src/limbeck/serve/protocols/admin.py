@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from limbeck.errors import InputError
 from limbeck.serve import json_body
 from limbeck.serve.models.loader import explain
 from limbeck.serve.protocols import describing as d
@@ -24,9 +25,14 @@ _log = logging.getLogger("limbeck.serve.admin")
 _Handle = Callable[[Call], Awaitable[Reply]]
 
 
-def routes(context: Context) -> list[Route]:
-    """All operations, of the scope "admin"."""
-    protocol = _Protocol(context)
+def routes(context: Context, *, reload: Callable[[], Awaitable[None]] | None = None) -> list[Route]:
+    """All operations, of the scope "admin".
+
+    Args:
+        reload: reads the configuration again and takes over what it says of models; None: the
+            configuration stays, and files of models are looked at.
+    """
+    protocol = _Protocol(context, reload or context.service.reload)
     named = ("/admin/models/{name}", "/admin/models/{name}/versions/{version}")
     table: list[tuple[str, str, _Handle]] = [
         ("GET", "/admin/models", protocol.models),
@@ -52,9 +58,10 @@ def routes(context: Context) -> list[Route]:
 
 
 class _Protocol:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, reload: Callable[[], Awaitable[None]]) -> None:
         self._context = context
         self._service = context.service
+        self._reload = reload
 
     async def models(self, call: Call) -> Reply:
         return _reply({"models": self._service.index()})
@@ -73,11 +80,13 @@ class _Protocol:
     async def reload(self, call: Call) -> Reply:
         self._no_body(call)
         try:
-            await self._service.reload()
+            await self._reload()
         except Exception as error:
             _log.warning("reload failed, all stays as it was", exc_info=error)
             raise RefusedError(
-                "unavailable", f"nothing was reloaded, all stays as it was: {explain(error)}"
+                # What is wrong with the configuration will be wrong the next time too.
+                "unprocessable" if isinstance(error, InputError) else "unavailable",
+                f"nothing was reloaded, all stays as it was: {explain(error)}",
             ) from None
         return _reply({"models": self._service.index()})
 
@@ -247,8 +256,9 @@ def _operations() -> dict[tuple[str, str], dict[str, Any]]:
         "POST",
         "/admin/reload",
         "reload",
-        "Look whether files of models have changed, and take them over",
+        "Read the configuration of models and their files again",
         _MODELS,
+        "unprocessable",
         "unavailable",
         description="All or nothing, as with SIGHUP: where one cannot be loaded, all stay.",
     )
