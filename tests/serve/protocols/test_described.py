@@ -1,155 +1,117 @@
-"""The OpenAPI document of these protocols is true: schemathesis asks, and looks at what comes."""
+"""What OpenAPI says of the protocols holds: golden exchanges, examples, statuses."""
 
 from __future__ import annotations
 
-import copy
-from collections import Counter
-from collections.abc import Iterator
+import asyncio
+import importlib
+import json
+import re
 from typing import Any
 
+import jsonschema_rs
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis.errors import Unsatisfiable
 
-from fake_model import FakeModel
-from limbeck.serve.http import openapi
-from limbeck.serve.protocols import admin, oip, openai
-from limbeck.serve.protocols import describing as d
-from limbeck.serve.protocols.base import Context, Route
-from limbeck.serve.settings import Settings
-from live_server import ADMIN_KEY, Live, live
+from exchange import exchanging
+from golden import serve_exchanges as golden
+from limbeck.serve.protocols.base import Route
 
-schemathesis: Any = pytest.importorskip("schemathesis")
-checks: Any = pytest.importorskip("schemathesis.checks")
-checks.load_all_checks()
-
-# "a" is a model whose name random names often are.
-MODELS = {
-    "a": lambda: FakeModel("text-classification"),
-    "vectors": lambda: FakeModel("sentence-embedding", pooling=("mean",)),
+KEPT = {
+    name: json.loads((golden.DIRECTORY / f"{name}.json").read_text(encoding="utf-8"))
+    for name in golden.PROTOCOLS
 }
-ASKED = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
-
-
-def routes_of(server: Live, *, is_admin: bool) -> list[Route]:
-    context = Context(service=server.service, settings=server.service.settings)
-    routes = [one for module in (oip, openai, admin) for one in module.routes(context)]
-    return [one for one in routes if (one.scope == "admin") == is_admin]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Live]:
-    values = {
-        "models": [{"name": n, "path": n, "deadline_ms": 60_000} for n in MODELS],
-        # So that texts of any length can be sent without being refused for load.
-        "queue": {"max_tokens": 10_000_000},
-    }
-    with live([oip, openai, admin], MODELS, Settings.model_validate(values)) as server:
-        yield server
+def routes() -> dict[str, list[Route]]:
+    async def whole() -> dict[str, list[Route]]:
+        modules = {
+            name: importlib.import_module(f"limbeck.serve.protocols.{name}")
+            for name in golden.PROTOCOLS
+        }
+        async with exchanging([], golden.MODELS) as exchange:
+            return {name: one.routes(exchange.context) for name, one in modules.items()}
+
+    return asyncio.run(whole())
 
 
-@pytest.fixture(scope="module")
-def public(server: Live) -> Any:
-    document = openapi.document(routes_of(server, is_admin=False), keys=False)
-    return schemathesis.openapi.from_dict(with_models(document))
+def valid(schema: Any, value: Any) -> bool:
+    checker = jsonschema_rs.Draft202012Validator(schema)
+    return bool(checker.is_valid(value))
 
 
-@pytest.fixture(scope="module")
-def private(server: Live) -> Any:
-    document = openapi.document(routes_of(server, is_admin=True), keys=False)
-    return schemathesis.openapi.from_dict(with_models(document))
+@pytest.mark.parametrize("protocol", golden.PROTOCOLS)
+def test_golden_exchanges(protocol: str) -> None:
+    """To write them anew, see tests/golden/serve_exchanges.py."""
+    found = golden.answers(protocol)
+    assert [one["case"] for one in found] == [one["case"] for one in KEPT[protocol]]
+    for one, kept in zip(found, KEPT[protocol]):
+        # As text: the order of keys counts too.
+        assert json.dumps(one, indent=1) == json.dumps(kept, indent=1)
 
 
-def with_models(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with names, shapes and options that there are, so that much is answered."""
-    document = copy.deepcopy(document)
-    for path in document["paths"].values():
-        for operation in path.values():
-            # Most lengths of time are either too long for the server or too short for an answer.
-            operation["parameters"] = [
-                one for one in operation.get("parameters", ()) if one["in"] == "path"
-            ]
-            for one in operation["parameters"]:
-                names = ["1", "9"] if one["name"] == "version" else [*MODELS, "nothing"]
-                one["schema"] = {"type": "string", "enum": names}
-            body = operation.get("requestBody", {}).get("content", {}).get("application/json")
-            fields = {} if body is None else body["schema"]["properties"]
-            fields.pop("timeout_ms", None)
-            if "model" in fields:
-                names = [*MODELS, "vectors/1", "nothing"]
-                fields["model"] = {"type": "string", "enum": names}
-            if "inputs" in fields:
-                fields["inputs"]["maxItems"] = 1
-                fields["inputs"]["items"]["properties"] |= {
-                    "name": {"type": "string", "const": "text"},
-                    "shape": {"type": "array", "const": [1]},
-                    "data": {"type": "array", "items": d.TEXT, "minItems": 1, "maxItems": 1},
-                }
-                fields["parameters"]["properties"] = {
-                    name: fields["parameters"]["properties"][name]
-                    for name in ("priority", "binary_data_output", "padding")
-                }
-                fields["outputs"]["maxItems"] = 0
-    return document
+@pytest.mark.parametrize("protocol", golden.PROTOCOLS)
+def test_golden_exchanges_are_as_described(protocol: str, routes: dict[str, list[Route]]) -> None:
+    for kept in KEPT[protocol]:
+        request, response = kept["request"], kept["response"]
+        [operation] = [
+            route.operation
+            for route in routes[protocol]
+            if route.method == request["method"]
+            and re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", route.path), request["path"])
+        ][:1]
+        described = operation["responses"][str(response["status"])]
+        schema = described["content"]["application/json"]["schema"]
+        assert valid(schema, response["body"]), kept["case"]
+        if "body" in request:
+            content = operation["requestBody"]["content"]["application/json"]
+            understood = response["status"] != 400
+            # attributes may be any text; that one is a number is for the schema to refuse
+            assert valid(content["schema"], request["body"]) == understood or (
+                response["status"] == 422
+            ), kept["case"]
 
 
-# How many elements data must have follows from the shape, and which inputs and options a model
-# takes from its task: no schema can say so. What is refused must still be refused as described.
-EXCLUDED = [checks.CHECKS.get_one("positive_data_acceptance")]
-
-
-def operations(schema: Any) -> list[Any]:
-    return [one.ok() for one in schema.get_all_operations()]
-
-
-FITTING, ODD = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
-
-
-@pytest.mark.parametrize("mode", [FITTING, ODD])
-def test_public(server: Live, public: Any, mode: Any) -> None:
-    for operation in operations(public):
-        statuses = ask(operation, mode, base_url=server.url)
-        if mode == FITTING:
-            assert statuses[200] > 0, operation.label
-        elif operation.method == "post":
-            assert statuses[400] > 0, operation.label
-
-
-@pytest.mark.parametrize("mode", [FITTING, ODD])
-def test_admin(server: Live, private: Any, mode: Any) -> None:
-    key = {"Authorization": f"Bearer {ADMIN_KEY}"}
-    for operation in operations(private):
-        statuses = ask(operation, mode, base_url=f"http://{server.admin}", headers=key)
-        if mode == FITTING:
-            assert statuses[200] > 0, operation.label
-
-
-def ask(operation: Any, mode: Any, **how: Any) -> Counter[int]:
-    """Requests that fit the description, or do not; the statuses that they got."""
-    statuses: Counter[int] = Counter()
-
-    @ASKED
-    @given(operation.as_strategy(generation_mode=mode))
-    def send(case: Any) -> None:
-        response = case.call_and_validate(excluded_checks=EXCLUDED, **how)
-        statuses[response.status_code] += 1
-
-    try:
-        send()
-    except Unsatisfiable:  # where everything fits: no parameter, no body
-        assert mode == ODD
-    return statuses
-
-
-def test_every_operation_says_what_can_happen(server: Live) -> None:
-    routes = routes_of(server, is_admin=False) + routes_of(server, is_admin=True)
-    assert len({one.operation["operationId"] for one in routes}) == len(routes)
-    for route in routes:
+@pytest.mark.parametrize("protocol", golden.PROTOCOLS)
+def test_examples_are_as_described(protocol: str, routes: dict[str, list[Route]]) -> None:
+    seen = 0
+    for route in routes[protocol]:
         operation = route.operation
-        assert operation["summary"]
-        assert "200" in operation["responses"]
-        assert ("requestBody" in operation) == (route.method == "POST") or route.scope == "admin"
-        if route.scope != "open":
-            assert {"401", "403"} <= set(operation["responses"])
+        bodies = [one["content"]["application/json"] for one in operation["responses"].values()]
+        if route.method == "POST":
+            bodies.append(operation["requestBody"]["content"]["application/json"])
+        for body in bodies:
+            jsonschema_rs.meta.validate(body["schema"])
+            for example in body.get("examples", {}).values():
+                seen += 1
+                assert valid(body["schema"], example["value"]), example
+    assert seen >= 3
+
+
+def test_operations_have_names_of_their_own(routes: dict[str, list[Route]]) -> None:
+    every = [route for of_protocol in routes.values() for route in of_protocol]
+    names = [route.operation["operationId"] for route in every]
+    assert len(set(names)) == len(names)
+    for route in every:
+        placed = {
+            one["name"] for one in route.operation.get("parameters", ()) if one["in"] == "path"
+        }
+        assert placed == set(re.findall(r"\{(\w+)\}", route.path))
+        assert route.protocol in golden.PROTOCOLS
+
+
+@pytest.mark.parametrize("name", ["own", "huggingface"])
+def test_all_options_of_all_tasks_are_described(name: str, routes: dict[str, list[Route]]) -> None:
+    [schema] = [
+        route.operation["requestBody"]["content"]["application/json"]["schema"]
+        for route in routes[name]
+        if route.path in ("/v1/predict", "/")
+    ]
+    for parameters, expected in (
+        ({"top_k": None, "window": True, "window_reduce": "mean", "stride": 3}, True),
+        ({"aggregation_strategy": "max", "ignore_labels": ["O"]}, True),
+        ({"top_k": "many"}, False),
+        ({"window": "yes"}, False),
+        ({"window_reduce": "min"}, False),
+        ({"ignore_labels": [5]}, False),
+    ):
+        assert valid(schema, {"inputs": "a", "parameters": parameters}) is expected, parameters
