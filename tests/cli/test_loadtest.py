@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("httptools")
+pytest.importorskip("jinja2")
+
 from http_server import Asked, Reply, serve
 from limbeck.cli import main
 

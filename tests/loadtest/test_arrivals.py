@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+pytest.importorskip("httptools")
+
 from limbeck.errors import InputError
 from limbeck.loadtest import Arrivals, Burst, Even, Plan, Poisson, Replay, Request, Target, draw
 

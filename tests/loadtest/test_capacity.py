@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+pytest.importorskip("httptools")
+
 import limbeck.loadtest
 import simulated_load as simulated
 from limbeck.errors import InputError

@@ -8,6 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+pytest.importorskip("httptools")
+pytest.importorskip("jinja2")
+
 import simulated_load as simulated
 from limbeck.errors import InputError
 from limbeck.loadtest import Even, Plan, Request, Result, Target, document, find_rate, page

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytest.importorskip("httptools")
+
 from http_server import Asked, Reply, Server, serve
 from limbeck.errors import InputError, TargetError
 from limbeck.loadtest import (

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("httptools")
+
 from limbeck.errors import InputError
 from limbeck.loadtest import UNIQUE, Request
 from limbeck.loadtest.shapes import AnswerCheck, Shape, Variant, variants
