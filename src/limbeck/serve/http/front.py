@@ -269,8 +269,7 @@ class _Exchange:
             headers.append((b"content-type", reply.content_type.encode("latin-1")))
         else:
             del headers[0]
-        trace = self._noted.get(TRACEPARENT) or traceparent(self._headers)
-        if trace is not None:
+        if TRACEPARENT in self._headers and (trace := traceparent(self._headers)) is not None:
             extra.append((TRACEPARENT, trace))
         timing = self._noted.get("timing")
         if isinstance(timing, Timing):
