@@ -15,7 +15,7 @@ CONFIG = SchedulerConfig(
     queue_tokens=3000,
     max_batch_tokens=400,
     max_batch_rows=8,
-    max_batch_s=0.03,
+    max_batch_s=0.06,
     classes=3,
     ageing_s=0.5,
     tenant_share=0.8,
@@ -152,9 +152,10 @@ class Machine(RuleBasedStateMachine):
         for number in numbers:
             self.end(number, "failed")
 
-    @rule(back=st.integers(0, 30))
-    def cancel(self, back: int) -> None:
-        number = self.number - back
+    @rule(index=st.integers(0, 9), unknown=st.booleans())
+    def cancel(self, index: int, unknown: bool) -> None:
+        held = list(self.held)
+        number = self.number - index if unknown or not held else held[index % len(held)]
         known = number in self.held
         assert self.scheduler.cancel(self.now, number) == known
         if known:
@@ -217,4 +218,4 @@ def assert_nothing_left(scheduler: Scheduler) -> None:
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(deadline=None, max_examples=60, stateful_step_count=60)
+TestMachine.settings = settings(deadline=None, max_examples=120, stateful_step_count=80)
