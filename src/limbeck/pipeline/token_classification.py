@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from limbeck.errors import InputError
 from limbeck.pipeline.base import Item, Options, Pipeline
+from limbeck.pipeline.steps import Asked, Steps
 from limbeck.spec import Task
 from limbeck.tasks import token_classification
 from limbeck.tasks.token_classification import parse_aggregation
@@ -36,8 +37,13 @@ class TokenClassificationOptions(Options):
                 "stride reads a text in overlapping windows, whose tokens cannot be given one by "
                 "one; choose an aggregation_strategy other than 'none'"
             )
-        if isinstance(self.ignore_labels, str):
-            raise InputError("ignore_labels must be a list of labels")
+        labels = self.ignore_labels
+        if labels is not None and (
+            isinstance(labels, str)
+            or not isinstance(labels, Collection)
+            or not all(isinstance(label, str) for label in labels)
+        ):
+            raise InputError(f"ignore_labels must be a list of labels, found {labels!r}")
 
 
 class TokenClassificationPipeline(Pipeline[TokenClassificationOptions]):
@@ -50,7 +56,9 @@ class TokenClassificationPipeline(Pipeline[TokenClassificationOptions]):
     task: ClassVar[Task] = "token-classification"
     options_type: ClassVar[type[Options]] = TokenClassificationOptions
 
-    def _answer(self, items: Sequence[Item], options: TokenClassificationOptions) -> list[Any]:
+    def _steps(
+        self, items: Sequence[Item], options: TokenClassificationOptions
+    ) -> Steps[list[Any]]:
         tokenizer = self.tokenizer
         if options.stride is None:
             windows = [[one] for one in self._encode(items, options)]
@@ -61,7 +69,7 @@ class TokenClassificationPipeline(Pipeline[TokenClassificationOptions]):
                 for item in items
             ]
         flat = [window for of_text in windows for window in of_text]
-        logits = iter(self._run(flat, "logits", options))
+        logits = iter((yield Asked(encoded=flat, output="logits")))
         return [
             token_classification(
                 [next(logits) for _ in of_text],
