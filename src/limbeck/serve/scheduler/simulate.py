@@ -1,7 +1,7 @@
 """What a scheduler would do with a load: a discrete-event simulation, for capacity planning.
 
 Arrivals come when they come (open loop), workers take the true time of a batch, with noise, and
-the scheduler sees only what a server would show it. A million requests take under a minute.
+the scheduler sees only what a server would show it. A request takes about 40 us.
 """
 
 from __future__ import annotations
