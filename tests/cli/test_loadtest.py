@@ -15,8 +15,8 @@ import pytest
 pytest.importorskip("httptools")
 pytest.importorskip("jinja2")
 
-from http_server import Asked, Reply, serve
 from limbeck.cli import main
+from trial_server import Asked, Reply, serve
 
 QUICK = ["--duration", "1", "--warmup", "0", "--rate", "40"]
 

@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("httptools")
 pytest.importorskip("jinja2")
 
-from http_server import serve
 from limbeck.cli import main as cli
+from trial_server import serve
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "guide" / "loadtest.md").read_text()
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)

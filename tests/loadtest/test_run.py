@@ -13,7 +13,6 @@ import pytest
 
 pytest.importorskip("httptools")
 
-from http_server import Asked, Reply, Server, serve
 from limbeck.errors import InputError, TargetError
 from limbeck.loadtest import (
     UNIQUE,
@@ -28,6 +27,7 @@ from limbeck.loadtest import (
     Target,
     run,
 )
+from trial_server import Asked, Reply, Server, serve
 
 
 def two_predictions(body: bytes) -> bool:
