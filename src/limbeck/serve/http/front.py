@@ -273,7 +273,10 @@ class _Exchange:
             headers.append((b"content-type", reply.content_type.encode("latin-1")))
         else:
             del headers[0]
-        if TRACEPARENT in self._headers and (trace := traceparent(self._headers)) is not None:
+        trace = self._noted.get(TRACEPARENT)
+        if trace is None and TRACEPARENT in self._headers:
+            trace = traceparent(self._headers)
+        if trace is not None:
             extra.append((TRACEPARENT, trace))
         timing = self._noted.get("timing")
         if isinstance(timing, Timing):
