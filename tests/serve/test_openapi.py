@@ -11,18 +11,11 @@ import itertools
 import threading
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any
 
 import pytest
-import schemathesis
 import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
-from jsonschema import Draft202012Validator
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-    unsupported_method,
-)
 
 from http_server import PATIENCE_S
 from limbeck.serve.app import App, Ports
@@ -36,6 +29,10 @@ from limbeck.serve.settings import (
     ServerSettings,
     Settings,
 )
+
+schemathesis: Any = pytest.importorskip("schemathesis")
+checks: Any = pytest.importorskip("schemathesis.specs.openapi.checks")
+jsonschema: Any = pytest.importorskip("jsonschema")
 
 KEY = "the key of the tests"
 HASH = sha256(KEY.encode()).hexdigest()
@@ -98,7 +95,7 @@ def server(zoo):
         yield found
 
 
-def schema_of(url: str) -> schemathesis.schemas.BaseSchema:
+def schema_of(url: str) -> Any:
     return schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 
@@ -109,10 +106,10 @@ def no_bug(ctx, response, case):
 
 CHECKS = (
     no_bug,
-    status_code_conformance,
-    content_type_conformance,
-    response_schema_conformance,
-    unsupported_method,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.unsupported_method,
 )
 FEW = settings(
     max_examples=15,
@@ -173,7 +170,7 @@ def test_schemas_in_them_are_schemas(server):
     def walk(value):
         if isinstance(value, dict):
             if isinstance(value.get("schema"), dict):
-                Draft202012Validator.check_schema(value["schema"])
+                jsonschema.Draft202012Validator.check_schema(value["schema"])
             for one in value.values():
                 walk(one)
         elif isinstance(value, list):
@@ -184,7 +181,7 @@ def test_schemas_in_them_are_schemas(server):
         raw = schema_of(url).raw_schema
         walk(raw["paths"])
         for schema in raw["components"]["schemas"].values():
-            Draft202012Validator.check_schema(schema)
+            jsonschema.Draft202012Validator.check_schema(schema)
 
 
 def test_operations_are_named_once_and_ask_for_keys(server):
