@@ -64,11 +64,11 @@ def test_golden_exchanges_are_as_described(protocol: str, routes: dict[str, list
         assert valid(schema, response["body"]), kept["case"]
         if "body" in request:
             content = operation["requestBody"]["content"]["application/json"]
-            understood = response["status"] != 400
-            # attributes may be any text; that one is a number is for the schema to refuse
-            assert valid(content["schema"], request["body"]) == understood or (
-                response["status"] == 422
-            ), kept["case"]
+            # 504: of no time at all, which the schema does not offer. Whether the model can do it
+            # (422) is nothing that a schema knows.
+            if response["status"] != 422:
+                understood = response["status"] not in (400, 504)
+                assert valid(content["schema"], request["body"]) == understood, kept["case"]
 
 
 @pytest.mark.parametrize("protocol", golden.PROTOCOLS)

@@ -25,14 +25,9 @@ _log = logging.getLogger("limbeck.serve.admin")
 _Handle = Callable[[Call], Awaitable[Reply]]
 
 
-def routes(context: Context, *, reload: Callable[[], Awaitable[None]] | None = None) -> list[Route]:
-    """All operations, of the scope "admin".
-
-    Args:
-        reload: reads the configuration again and takes over what it says of models; None: the
-            configuration stays, and files of models are looked at.
-    """
-    protocol = _Protocol(context, reload or context.service.reload)
+def routes(context: Context) -> list[Route]:
+    """For the admin's port."""
+    protocol = _Protocol(context)
     named = ("/admin/models/{name}", "/admin/models/{name}/versions/{version}")
     table: list[tuple[str, str, _Handle]] = [
         ("GET", "/admin/models", protocol.models),
@@ -58,10 +53,10 @@ def routes(context: Context, *, reload: Callable[[], Awaitable[None]] | None = N
 
 
 class _Protocol:
-    def __init__(self, context: Context, reload: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, context: Context) -> None:
         self._context = context
         self._service = context.service
-        self._reload = reload
+        self._reload = context.reload or context.service.reload
 
     async def models(self, call: Call) -> Reply:
         return _reply({"models": self._service.index()})
