@@ -266,10 +266,8 @@ class Dispatcher:
             )
         return results
 
-    def _fill(
-        self, parts: Sequence[tuple[Ticket, range]], failed: dict[int, RefusedError]
-    ) -> None:
-        """Compute the rows of all parts; those that cannot be are noted, and take no other along."""
+    def _fill(self, parts: Sequence[tuple[Ticket, range]], failed: dict[int, RefusedError]) -> None:
+        """Compute the rows of all parts; what cannot be is noted, and takes no other along."""
         places = [(ticket, row) for ticket, rows in parts for row in rows]
         hosted, output = parts[0][0].hosted, parts[0][0].asked.output
         try:

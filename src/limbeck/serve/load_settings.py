@@ -182,11 +182,9 @@ def _explained(
 
 def _holds(source: Any, way: tuple[int | str, ...]) -> bool:
     for step in way:
-        if (isinstance(source, Mapping) and step in source) or (
-            isinstance(source, list | tuple) and isinstance(step, int) and step < len(source)
-        ):
+        try:
             source = source[step]
-        else:
+        except (KeyError, IndexError, TypeError):
             return False
     return True
 

@@ -72,12 +72,16 @@ class Request:
 
 @dataclass(slots=True, kw_only=True)
 class Timing:
-    """Where the time of a request went, in seconds. total counts from `Request.arrived_s`."""
+    """Where the time of a request went, in seconds. total counts from `Request.arrived_s`.
+
+    started: whether the engine has begun with it.
+    """
 
     tokenize_s: float = 0.0
     queue_s: float = 0.0
     inference_s: float = 0.0
     total_s: float = 0.0
+    started: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,8 @@ class Rows:
             RefusedError: an input or an option that the pipeline cannot take.
         """
         try:
+            # An option may have any name, also one of the parameters of `steps`.
+            self._pipeline.options.updated(self._options, self._pipeline.task)
             for place, value in self._inputs.items():
                 steps = self._pipeline.steps([value], first=place, **self._options)
                 self._steps[place] = steps
@@ -91,4 +93,6 @@ class Rows:
         every = list(self._asked.values())
         # One task with the same options for all: the rounds of all inputs ask for the same.
         assert len({asked.output for asked in every}) == 1
-        return Asked(encoded=[one for asked in every for one in asked.encoded], output=every[0].output)
+        return Asked(
+            encoded=[one for asked in every for one in asked.encoded], output=every[0].output
+        )

@@ -12,12 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from limbeck.errors import InputError
+from limbeck.serve.breaker import Permit
 from limbeck.serve.cache import Cache, Hit, Lead, RowKeys, Wait
 from limbeck.serve.dispatch import BatchDone, Dispatcher
 from limbeck.serve.models import Hosted, Models
 from limbeck.serve.models.loader import LoadModel, load_model
 from limbeck.serve.rates import Rates
-from limbeck.serve.refused import RefusedError
+from limbeck.serve.refused import Reason, RefusedError
 from limbeck.serve.request import PRIORITIES, Answer, Request, Timing
 from limbeck.serve.rows import Rows
 from limbeck.serve.scheduler import Scheduler, SchedulerConfig
@@ -53,7 +54,9 @@ class Service:
 
         self.models = Models(settings, loading, on_reload=on_reload)
         self.cache = Cache(settings.cache.size_bytes, ttl_s=settings.cache.ttl_s)
-        self.rates = Rates(settings.rate)
+        self.rates = Rates(
+            tokens_per_s=settings.rate.tokens_per_s, burst_tokens=settings.rate.burst_tokens
+        )
         self.dispatcher = Dispatcher(
             Scheduler(
                 SchedulerConfig(
@@ -83,12 +86,6 @@ class Service:
             LimbeckError: a required model cannot be loaded.
         """
         await self.models.start()
-        self._preload_cache()
-
-    def _preload_cache(self) -> None:
-        digests = {hosted.digest for hosted in self.models.loaded()}
-        for path in self.settings.cache.preload:
-            self.cache.preload(path, digests)
 
     def not_ready(self) -> list[str]:
         """Why requests should go elsewhere; empty where they are welcome."""
@@ -163,20 +160,24 @@ class Service:
         deadline_s = request.arrived_s + timeout_s
         if self._clock() >= deadline_s:
             raise RefusedError("deadline", "the deadline has passed already")
-        hosted = await self._through_breaker(asked_for)
+        hosted, permit = await self._through_breaker(asked_for)
+        timing = Timing()
+        if request.noted is not None:
+            request.noted["timing"] = timing
         hosted.in_flight += 1
         try:
-            answer = await self._answer(request, hosted, deadline_s)
+            answer = await self._answer(request, hosted, deadline_s, timing)
         except RefusedError as error:
-            self._judge(hosted, error.reason)
+            self._judge(hosted, error.reason, timing, permit)
             raise
         except BaseException:  # cancelled, most of all
-            hosted.breaker.release()
+            hosted.breaker.release(permit)
             raise
         finally:
             hosted.in_flight -= 1
         slow_s = self.settings.breaker.slow_share * timeout_s
-        hosted.breaker.record(self._clock(), "slow" if answer.timing.total_s > slow_s else "ok")
+        slow = timing.total_s - timing.queue_s > slow_s
+        hosted.breaker.record(self._clock(), "slow" if slow else "ok", permit)
         return answer
 
     async def _asked_for(self, request: Request) -> Hosted:
@@ -197,36 +198,37 @@ class Service:
             )
         return hosted
 
-    async def _through_breaker(self, hosted: Hosted) -> Hosted:
+    async def _through_breaker(self, hosted: Hosted) -> tuple[Hosted, Permit]:
         """The model, or its fallback while its breaker is open."""
         now = self._clock()
-        if hosted.breaker.allow(now):
-            return hosted
+        permit = hosted.breaker.allow(now)
+        if permit is not None:
+            return hosted, permit
         fallback = hosted.settings.fallback
         if fallback is not None:
             name, _, version = fallback.partition("/")
             other = await self.hosted(name, version or None)
-            if other is not hosted and other.breaker.allow(now):
-                return other
+            permit = other.breaker.allow(now) if other is not hosted else None
+            if permit is not None:
+                return other, permit
         raise RefusedError(
             "unavailable",
             f"model {hosted.name!r} has failed too often of late and is left in peace for a while",
             retry_after_s=hosted.breaker.retry_after_s(now),
         )
 
-    def _judge(self, hosted: Hosted, reason: str) -> None:
-        """What a refusal says of the model: most say nothing."""
+    def _judge(self, hosted: Hosted, reason: Reason, timing: Timing, permit: Permit) -> None:
+        """What a refusal says of the model: most say nothing, and waiting in the queue neither."""
         if reason in ("failed", "unavailable"):
-            hosted.breaker.record(self._clock(), "error")
-        elif reason == "deadline":
-            hosted.breaker.record(self._clock(), "slow")
+            hosted.breaker.record(self._clock(), "error", permit)
+        elif reason == "deadline" and timing.started:
+            hosted.breaker.record(self._clock(), "slow", permit)
         else:
-            hosted.breaker.release()
+            hosted.breaker.release(permit)
 
-    async def _answer(self, request: Request, hosted: Hosted, deadline_s: float) -> Answer:
-        timing = Timing()
-        if request.noted is not None:
-            request.noted["timing"] = timing
+    async def _answer(
+        self, request: Request, hosted: Hosted, deadline_s: float, timing: Timing
+    ) -> Answer:
         key_of = self._keys_for(request, hosted)
         answers: dict[int, Any] = {}
         tokens = cached = 0
@@ -312,9 +314,8 @@ class Service:
         began = self._clock()
         asked = rows.begin() if inline else await self._in_thread(rows.begin)
         timing.tokenize_s += self._clock() - began
-        retry_after_s = self.rates.charge(
-            request.tenant, request.client, tokens_before + sum(rows.tokens.values()), began
-        )
+        price = tokens_before + sum(rows.tokens.values())
+        retry_after_s = self.rates.charge(request.tenant, request.client, price, began)
         if retry_after_s is not None:
             raise RefusedError(
                 "rate_limited",
@@ -326,14 +327,18 @@ class Service:
             priority = PRIORITIES[hosted.settings.priority]
         first = True
         while asked is not None:
-            ticket = self.dispatcher.submit(
-                hosted,
-                asked,
-                deadline_s=deadline_s,
-                priority=priority,
-                tenant=request.tenant.name,
-                admitted=not first,
-            )
+            try:
+                ticket = self.dispatcher.submit(
+                    hosted,
+                    asked,
+                    deadline_s=deadline_s,
+                    priority=priority,
+                    tenant=request.tenant.name,
+                    admitted=not first,
+                )
+            except RefusedError:
+                self.rates.refund(request.tenant, request.client, price)
+                raise
             first = False
             self._note_waiting(request)
             timer = asyncio.get_running_loop().call_later(
@@ -345,15 +350,16 @@ class Service:
                 timer.cancel()
                 self.dispatcher.withdraw(ticket)
                 if ticket.started_s is not None:
+                    timing.started = True
                     timing.queue_s += ticket.started_s - ticket.submitted_s
                 timing.inference_s += ticket.inference_s
             began = self._clock()
-            asked = rows.go_on(got) if inline else await self._in_thread(lambda: rows.go_on(got))
+            asked = rows.go_on(got) if inline else await self._in_thread(rows.go_on, got)
             timing.tokenize_s += self._clock() - began
         return rows
 
-    async def _in_thread(self, work: Callable[[], _Value]) -> _Value:
-        return await asyncio.get_running_loop().run_in_executor(self._texts, work)
+    async def _in_thread(self, work: Callable[..., _Value], *given: Any) -> _Value:
+        return await asyncio.get_running_loop().run_in_executor(self._texts, work, *given)
 
     async def _before(self, deadline_s: float, coming: Coroutine[Any, Any, _Value]) -> _Value:
         try:

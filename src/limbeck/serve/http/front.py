@@ -17,6 +17,7 @@ from limbeck.serve.http import body as bodies
 from limbeck.serve.http.body import GoneError, Message, Receive
 from limbeck.serve.http.connection import ARRIVED, CONNECTION, Connection
 from limbeck.serve.http.heads import (
+    REQUEST_ID,
     TRACEPARENT,
     request_id,
     retry_after,
@@ -24,6 +25,7 @@ from limbeck.serve.http.heads import (
     traceparent,
 )
 from limbeck.serve.http.keys import Keys
+from limbeck.serve.http.pages import Pages
 from limbeck.serve.http.table import Found, Table
 from limbeck.serve.http.watching import Ended, Outcome, Watcher
 from limbeck.serve.http.words import plain
@@ -50,6 +52,7 @@ class Front:
         limits: LimitSettings,
         keys: Keys,
         watchers: Sequence[Watcher] = (),
+        pages: Pages | None = None,
     ) -> None:
         self.table = Table(routes)
         self.draining = False
@@ -57,6 +60,7 @@ class Front:
         self._limits = limits
         self._keys = keys
         self._watchers = tuple(watchers)
+        self._pages = pages
         self._default_error = self.table.routes[0].error if self.table.routes else plain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,6 +137,10 @@ class _Exchange:
                 connection.on_lost = task.cancel
             try:
                 try:
+                    pages = self._front._pages
+                    if pages is not None and pages.takes(self._path):
+                        status, sent = await self._through(pages)
+                        return
                     reply = await self._reply(extra)
                 except RefusedError as refused:
                     outcome = refused.reason
@@ -154,9 +162,9 @@ class _Exchange:
                     return
                 # The server shuts down and waits no longer.
                 _uncancel()
-                refused = RefusedError("unavailable", "the server shuts down", retry_after_s=1.0)
-                outcome = refused.reason
-                reply = self._refusal(refused, extra)
+                ending = RefusedError("unavailable", "the server shuts down", retry_after_s=1.0)
+                outcome = ending.reason
+                reply = self._refusal(ending, extra)
             finally:
                 if connection is not None:
                     connection.on_lost = None
@@ -212,6 +220,25 @@ class _Exchange:
         raise RefusedError(
             "method_not_allowed", f"{self._method} is not possible here; possible: {found.allow}"
         )
+
+    async def _through(self, pages: Pages) -> tuple[int, int]:
+        """Let another application answer; status and bytes of what it said."""
+        status, sent = 500, 0
+
+        async def send(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (REQUEST_ID.encode(), self._id.encode("latin-1")),
+                ]
+            else:
+                sent += len(message.get("body", b""))
+            await self._send(message)
+
+        await pages(self._scope, self._receive, send)
+        return status, sent
 
     def _gone(self) -> tuple[Outcome, int | None]:
         if self._connection is not None and self._connection.broken:

@@ -77,7 +77,7 @@ class _Server(uvicorn.Server):
 class Serving:
     """Fronts behind listening sockets, until a signal or `stop`.
 
-    on_reload: called at SIGHUP. on_drain: called when draining begins, before anything closes.
+    on_reload: called at SIGHUP. on_drain: called when the grace is over, before anything closes.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Serving:
 
     def _config(self, front: Front) -> uvicorn.Config:
         return uvicorn.Config(
-            front,  # type: ignore[arg-type]
+            front,
             http=protocol(self._limits),
             ws="none",
             lifespan="off",
@@ -137,13 +137,13 @@ class Serving:
             await self._cancelled()
 
     async def _drain(self) -> None:
-        self._on_drain()
         for front in self._fronts:
             front.draining = True
         in_flight = sum(front.in_flight for front in self._fronts)
         _log.info("draining: %d requests in flight", in_flight)
         if self._limits.drain_grace_s > 0:
             await asyncio.sleep(self._limits.drain_grace_s)
+        self._on_drain()
 
     async def _cancelled(self) -> None:
         tasks = [task for server in self._servers for task in server.server_state.tasks]

@@ -39,7 +39,7 @@ class Watcher(Protocol):
     """Counts, logs or traces requests."""
 
     def began(self) -> None:
-        """Called once for every request, before anything is done for it; must not raise or block."""
+        """The head of a request was read; `ended` will follow, once."""
 
     def ended(self, ended: Ended, /) -> None:
         """Called in the event loop, once for every request; must not raise or block."""

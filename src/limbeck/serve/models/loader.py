@@ -74,7 +74,7 @@ def warm(model: Model) -> list[tuple[list[int], float]]:
         ModelError: the scores are no finite numbers.
     """
     output = _output(model.spec.task.task, model)
-    longest = model.spec.encoder.max_tokens
+    longest = min(model.spec.task.max_tokens, model.spec.encoder.max_tokens)
     tokenizer = model.tokenizer()
     samples = []
     for rows, tokens in _WARM_BATCHES:

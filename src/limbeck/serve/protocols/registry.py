@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from typing import Final
 
 from limbeck.errors import InputError
@@ -27,6 +28,20 @@ def routes(context: Context) -> list[Route]:
         InputError: a protocol that there is not.
     """
     wanted = context.settings.server.protocols
+    check(wanted)
+    found: list[Route] = []
+    for name, module in PROTOCOLS.items():
+        if wanted is None or name in wanted:
+            found += importlib.import_module(module).routes(context)
+    return found
+
+
+def check(wanted: Iterable[str] | None) -> None:
+    """Whether there are such protocols; None is all.
+
+    Raises:
+        InputError: a protocol that there is not.
+    """
     for name in wanted or ():
         if name not in PROTOCOLS:
             close = difflib.get_close_matches(name, PROTOCOLS, n=1)
@@ -35,8 +50,3 @@ def routes(context: Context) -> list[Route]:
                 f"server.protocols: there is no protocol {name!r}; {meant}"
                 f"known: {', '.join(PROTOCOLS)}"
             )
-    found: list[Route] = []
-    for name, module in PROTOCOLS.items():
-        if wanted is None or name in wanted:
-            found += importlib.import_module(module).routes(context)
-    return found

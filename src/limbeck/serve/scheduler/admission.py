@@ -3,7 +3,9 @@
 Work is a fluid here: what waits is poured over the workers, which become free one after the other
 (`level_s`). A job begins when the level has risen over the work ahead of it, and needs its own
 service from there; what it adds to the level is `work_of`, which counts the fixed part of a batch
-by the share that the job has in one.
+by the share that the job has in one. Where others wait too, it also needs room for mates: if all
+that waits were let in just in time, each batch would have to end at once for the sake of its first
+job, and most of the workers' time would go into fixed parts.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from collections.abc import Sequence
 from limbeck.serve.scheduler.cost import CostModel
 from limbeck.serve.scheduler.job import SchedulerConfig
 from limbeck.serve.scheduler.order import Entry
+
+# Where much waits, a batch should be so many times as long as its fixed part.
+_EFFICIENT = 4.0
 
 
 def work_of(
@@ -52,8 +57,11 @@ def weigh(entry: Entry, config: SchedulerConfig, workers: int) -> None:
     cost, tokens, squares = entry.cost, entry.tokens, entry.squares
     entry.work_s = work_of(cost, config, tokens, squares, rows)
     entry.service_s = service_s(cost, config, tokens, squares, rows, workers)
-    # In time while level(work ahead) + service <= deadline, with level = (busy + ahead) / workers.
-    entry.room_s = workers * (entry.job.deadline - entry.service_s) + entry.work_s
+    entry.mates_s = max(min(config.max_batch_s, _EFFICIENT * cost.q0) - entry.service_s, 0.0)
+    # In time while level(work ahead) + service + mates <= deadline, with level = (busy + ahead) /
+    # workers.
+    begin_by = entry.job.deadline - entry.service_s - entry.mates_s
+    entry.room_s = workers * begin_by + entry.work_s
 
 
 def level_s(free_in_s: Sequence[float], work_s: float) -> float:

@@ -8,6 +8,9 @@ from limbeck.serve.scheduler.admission import level_s
 from limbeck.serve.scheduler.job import SchedulerConfig
 from limbeck.serve.scheduler.order import Entry
 
+# Jobs of the lane that do not fit any more before a batch counts as full.
+_MISFITS = 4
+
 Chosen = list[tuple[Entry, int]]
 
 
@@ -36,6 +39,7 @@ def fill(
     chosen: Chosen = []
     rows_left, tokens_left = config.max_batch_rows, config.max_batch_tokens
     took_s = passed_s = q1 = q2 = 0.0
+    misfits = 0
     lane: object = None
     for seen, entry in enumerate(waiting):
         if seen >= config.scan or rows_left <= 0:
@@ -74,6 +78,9 @@ def fill(
                 cap_s = end_s
                 if index == entry.rows:
                     continue
+            misfits += 1
+            if misfits >= _MISFITS:
+                break
         # Passed over, as a whole or in part.
         passed_s += entry.service_s
         if next_free_s is None or next_free_s + passed_s > left_s:

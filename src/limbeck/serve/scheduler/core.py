@@ -271,12 +271,17 @@ class Scheduler:
 
     def _refuse_for_load(self, now: float, entry: Entry, left_s: float) -> Refusal | None:
         order = self._orders[entry.place]
-        before_s = sum(self._orders[place].work_s for place in range(entry.place))
+        before_s = 0.0
+        for place in range(entry.place):
+            before_s += self._orders[place].work_s
         # Lanes share no batch: each other one that waits has a fixed part of its own.
         others = len(self._lanes) - (entry.job.lane in self._lanes)
         before_s += entry.cost.q0 * others
         free_in_s = self._free_in_s(now)
-        late_s = level_s(free_in_s, before_s + order.ahead_s(entry.key)) + entry.service_s - left_s
+        level = level_s(free_in_s, before_s + order.ahead_s(entry.key))
+        late_s = level + entry.service_s - left_s
+        if self._jobs:
+            late_s += entry.mates_s
         if late_s > 0:
             return Refusal(
                 reason="too_late",
@@ -312,7 +317,8 @@ class Scheduler:
         for batch, _ in self._batches.values():
             left_s = batch.started + batch.predicted_s - now
             free.append(min(abs(left_s), batch.predicted_s) if left_s > 0 else -left_s)
-        free.sort()
+        if len(free) > 1:
+            free.sort()
         return free
 
     # Batches.

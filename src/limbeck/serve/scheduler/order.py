@@ -24,10 +24,11 @@ class Entry:
     """A job that has rows waiting or in flight.
 
     place: its class, which ageing lowers; key: its order in it. next_row: the first row that waits;
-    tokens and squares: sums over the rows that wait. work_s: predicted share of a worker's time
-    that they take; service_s: predicted seconds until they are through once begun; room_s: both
-    and the deadline, as `DeadlineOrder.broken_by` wants them. out: rows in flight. probe: runs
-    even if its prediction says that it is too late. gone: nobody wants its rows any more.
+    tokens and squares: sums over the rows that wait. out: rows in flight. probe: runs even if it
+    seems too late. gone: nobody wants its rows any more. Predicted by `admission.weigh`: work_s,
+    the share of a worker's time that the waiting rows take; service_s, seconds until they are
+    through once begun; mates_s, what their batch may take beyond that; room_s, all of these and
+    the deadline, as `DeadlineOrder.broken_by` wants them.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Entry:
         "gone",
         "job",
         "key",
+        "mates_s",
         "next_row",
         "out",
         "place",
@@ -64,6 +66,7 @@ class Entry:
             self.squares = sum(length * length for length in job.lengths)
         self.work_s = 0.0
         self.service_s = 0.0
+        self.mates_s = 0.0
         self.room_s = 0.0
         self.out = 0
         self.gone = False
