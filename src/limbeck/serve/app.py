@@ -6,16 +6,16 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 
-from limbeck.serve.http import admin, openapi, probes
+from limbeck.serve.http import admin, openapi, probes, scrape
 from limbeck.serve.http.front import Front
 from limbeck.serve.http.keys import Keys
 from limbeck.serve.http.pages import Pages
 from limbeck.serve.http.server import Serving
-from limbeck.serve.http.watching import Watcher
 from limbeck.serve.protocols import registry
 from limbeck.serve.protocols.base import Context, Route
 from limbeck.serve.service import Service
 from limbeck.serve.settings import AdminSettings, KeySettings, Settings
+from limbeck.serve.watch import Watch
 
 
 class App:
@@ -32,26 +32,35 @@ class App:
         service: Service | None = None,
     ) -> None:
         self.settings = settings
-        self.service = service or Service(settings)
+        self.watch = Watch(settings)
+        self.service = service or Service(
+            settings, on_batch=self.watch.on_batch, on_reload=self.watch.on_reload
+        )
         self._reread = reread
         self._started = False
-        watchers: Sequence[Watcher] = ()
         found = registry.routes(Context(service=self.service, settings=settings))
         found += probes.routes(started=lambda: self._started, not_ready=self._not_ready)
+        found.append(scrape.route(self.watch.metrics.scrape))
         self.front = self._front(
-            [route for route in found if route.scope != "admin"], Keys(settings.keys), watchers
+            [route for route in found if route.scope != "admin"], Keys(settings.keys)
         )
         self.admin: Front | None = None
         if settings.admin is not None:
             administer = [route for route in found if route.scope == "admin"]
             administer += admin.routes(self.service, self.reload)
-            self.admin = self._front(administer, Keys([_admin_key(settings.admin)]), watchers)
+            self.admin = self._front(administer, Keys([_admin_key(settings.admin)]))
 
-    def _front(self, routes: Sequence[Route], keys: Keys, watchers: Sequence[Watcher]) -> Front:
+    def _front(self, routes: Sequence[Route], keys: Keys) -> Front:
         pages = None
         if self.settings.server.docs:
             pages = Pages(lambda: openapi.document(routes, keys=bool(keys)))
-        return Front(routes, limits=self.settings.limits, keys=keys, watchers=watchers, pages=pages)
+        return Front(
+            routes,
+            limits=self.settings.limits,
+            keys=keys,
+            watchers=self.watch.watchers,
+            pages=pages,
+        )
 
     def _not_ready(self) -> list[str]:
         if self.front.draining:
@@ -88,6 +97,8 @@ class App:
             on_drain=self.service.drain,
         )
 
+        self.watch.open(self.service)
+
         async def start() -> None:
             try:
                 await self.service.start()
@@ -105,6 +116,7 @@ class App:
                 starting.cancel()
             await asyncio.wait([starting])
             await self.service.close()
+            await self.watch.close()
         if not starting.cancelled():
             starting.result()
 

@@ -19,7 +19,7 @@ from limbeck.serve.tracing import Tracing
 
 class Watch:
     """Made first; `on_batch` and `on_reload` go to the service, `watchers` to the HTTP layer, and
-    `attach` gets the service once it is there.
+    `open` gets the service once it is there.
 
     watchers: in order, for the access log writes the trace that tracing has made.
     """
@@ -56,8 +56,9 @@ class Watch:
         """For `Service(on_reload=...)`."""
         self.metrics.reload(ok)
 
-    def attach(self, service: Service) -> None:
-        """Ask it at every scrape, and guard its memory. In the event loop."""
+    def open(self, service: Service) -> None:
+        """Take over logging, ask the service at every scrape, guard its memory. In the event loop."""
+        self.logs.open()
         self.metrics.service = lambda: state_of(service)
         limit_bytes = soft_limit_bytes(
             self._settings.memory.soft_limit_bytes,
