@@ -22,7 +22,7 @@ system:
 
 # One stamp a set of extras; a folder's stamp holds for smaller sets too (tools/install.sh knows).
 $(VENV)/.stamp-demo: $(INPUTS) | system
-	tools/install.sh $(PYTHON) $(VENV) demo
+	tools/install.sh $(PYTHON) $(VENV) demo,serve
 	@touch $@
 
 $(VENV)/.stamp-dev: $(INPUTS) | system
