@@ -87,6 +87,7 @@ def test_what_was_asked_is_counted_and_logged(server: Server) -> None:
     assert re.search(rf'limbeck_batch_rows_count{{model="{MODEL}",version="1"}} [1-9]', metrics)
     assert re.search(r"^limbeck_engine_busy_seconds_total [\d.e-]*[1-9]", metrics, re.MULTILINE)
     assert "limbeck_ready 1.0" in metrics
+    assert re.search(r"^limbeck_connections [1-9]", metrics, re.MULTILINE)
     assert "limbeck_cache_hits_total 1.0" in metrics
     assert "Rosenweg" not in metrics
 

@@ -97,6 +97,7 @@ class App:
             on_drain=self.service.drain,
         )
 
+        self.watch.metrics.connections = lambda: serving.connections
         self.watch.open(self.service)
 
         async def start() -> None:

@@ -57,7 +57,7 @@ class Watch:
         self.metrics.reload(ok)
 
     def open(self, service: Service) -> None:
-        """Take over logging, ask the service at every scrape, guard its memory. In the event loop."""
+        """In the event loop: take over logging, ask the service at scrapes, guard its memory."""
         self.logs.open()
         self.metrics.service = lambda: state_of(service)
         limit_bytes = soft_limit_bytes(

@@ -113,6 +113,11 @@ class Serving:
             timeout_graceful_shutdown=self._limits.drain_s,  # type: ignore[arg-type]
         )
 
+    @property
+    def connections(self) -> int:
+        """Open ones, on all ports."""
+        return sum(len(server.server_state.connections) for server in self._servers)
+
     def stop(self) -> None:
         """Drain and end."""
         self._stopping.set()

@@ -69,7 +69,7 @@ def operation(identity: str, settings: Settings, id_pattern: str) -> dict[str, A
     if rules.attributes:
         attributes: d.Schema = {
             "type": "object",
-            "properties": {name: _TEXT_OR_NULL for name in rules.attributes},
+            "properties": dict.fromkeys(rules.attributes, _TEXT_OR_NULL),
             "description": "Others are not read",
         }
     else:
