@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from types import ModuleType
 from typing import Any
 
 import uvicorn
@@ -50,10 +50,21 @@ class Live:
 
         return asyncio.run_coroutine_threadsafe(called(), self.loop).result(_START_S)
 
+    def more_ended(self, before: int, count: int) -> list[Ended]:
+        """So many that ended since there were `before`; a client can have its answer first."""
+        end = time.monotonic() + _START_S
+        while len(self.ended) < before + count:
+            assert time.monotonic() < end, "requests did not end"
+            time.sleep(0.002)
+        return self.ended[before:]
+
 
 class _Told:
     def __init__(self, ended: list[Ended]) -> None:
         self._ended = ended
+
+    def began(self) -> None:
+        pass
 
     def ended(self, ended: Ended) -> None:
         self._ended.append(ended)
@@ -72,12 +83,14 @@ def key(secret: str, **fields: Any) -> dict[str, Any]:
 
 @contextmanager
 def live(
-    protocols: Sequence[ModuleType],
+    protocols: Sequence[Any],
     models: Mapping[str, Callable[[], Model]],
     settings: Settings | None = None,
     **sections: Any,
 ) -> Iterator[Live]:
-    """A server with these protocols, those of the scope "admin" on a port of their own."""
+    """A server with these protocols (whatever has `routes`); those of the scope "admin" are on a
+    port of their own.
+    """
     settings = settings or settings_of(*models, **sections)
     up = threading.Event()
     found: dict[str, Any] = {}

@@ -286,6 +286,11 @@ def test_bad_shapes_of_text_classification() -> None:
         ("token-classification", {"aggregation_strategy": "most"}, "aggregation_strategy"),
         ("token-classification", {"stride": 3}, "other than 'none'"),
         ("token-classification", {"ignore_labels": "O"}, "list of labels"),
+        ("token-classification", {"ignore_labels": 5}, "list of labels"),
+        ("token-classification", {"ignore_labels": ["O", 5]}, "list of labels"),
+        ("feature-extraction", {"tokenize_kwargs": 5}, "tokenize_kwargs must be a dictionary"),
+        ("text-classification", {"decide": "no"}, "decide must be True or False"),
+        ("sentence-embedding", {"normalize_embeddings": 1}, "must be True or False"),
         ("feature-extraction", {"return_tensors": "pt"}, "return_tensors"),
         ("feature-extraction", {"tokenize_kwargs": {"stride": 1}}, "tokenize_kwargs has 'stride'"),
         (

@@ -58,7 +58,7 @@ def command(
         bool, typer.Option("--check", help="Look whether the configuration is right, and leave.")
     ] = False,
     worker: Annotated[str | None, typer.Option(hidden=True)] = None,
-) -> None:
+) -> int:
     """Answer requests over HTTP: several protocols, before their deadlines.
 
     A line says when it is ready, and where its documentation is. SIGTERM ends it when all that was
@@ -69,12 +69,14 @@ def command(
 
     Example: limbeck serve --config serve.toml --check
     """
-    from limbeck.cli.serving import Options, make_key, serve
+    from limbeck.cli.serving import Options, make_key, serve, work
 
     if new_key is not None:
         make_key(new_key)
-        return
-    serve(
+        return 0
+    if worker is not None:
+        return work(worker)
+    return serve(
         Options(
             model=model,
             config=config,
@@ -93,5 +95,4 @@ def command(
             log_format=log_format,
         ),
         check=check,
-        worker=worker,
     )

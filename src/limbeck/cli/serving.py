@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import json
 import os
 import re
+import signal
 import socket
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +19,8 @@ from limbeck.cli.messages import say
 from limbeck.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
+    from limbeck.serve.app import Ports
+    from limbeck.serve.http.lifeline import Lifeline
     from limbeck.serve.settings import Settings
 
 
@@ -50,65 +56,155 @@ def make_key(name: str) -> None:
     print(f'# The key, shown this once: {key}\n[[keys]]\nname = "{name}"\nsha256 = "{digest}"')
 
 
-def serve(options: Options, *, check: bool, worker: str | None) -> None:
-    """Run the server until it is told to end.
+def serve(options: Options, *, check: bool) -> int:
+    """Run the server until it is told to end; the exit code.
 
     Raises:
         LimbeckError: settings that cannot be used, a port in use, a model that cannot be loaded.
     """
-    try:
-        import httptools  # noqa: F401
-        import orjson  # noqa: F401
-        import uvicorn  # noqa: F401
-        import uvloop
-
-        import limbeck.serve.settings  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(error.name or "uvicorn", "serve") from None
-
-    def read() -> Settings:
-        return _settings(options)
-
-    settings = read()
+    _installed()
+    # Until the loop listens to signals, one that asks for a reload must not end us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    settings = _settings(options)
     if check:
         from limbeck.serve.protocols import registry
 
         registry.check(settings.server.protocols)
-        say(f"{_source(options)}: all right")
-        return
+        say(f"{options.config or 'the command line'}: all right")
+        return 0
     _warn(settings)
-    from limbeck.serve.http.server import address_of, listen
+    if settings.server.processes > 1:
+        return _supervise(options, settings)
+    from limbeck.serve.app import Ports
+    from limbeck.serve.http.server import listen
 
     server = settings.server
-    listening = listen(server.host, server.port)
-    admin = None
-    if settings.admin is not None:
-        try:
-            admin = listen(settings.admin.host, settings.admin.port)
-        except InputError:
-            listening.close()
-            raise
+    with contextlib.ExitStack() as opened:
+
+        def port(host: str, number: int) -> socket.socket:
+            return opened.enter_context(listen(host, number))
+
+        ports = Ports(
+            requests=port(server.host, server.port),
+            admin=port(settings.admin.host, settings.admin.port) if settings.admin else None,
+            metrics=port(server.host, server.metrics_port) if server.metrics_port else None,
+        )
+        ready = _ready(settings, ports.requests)
+        _run(settings, lambda: _settings(options), ports, ready, None)
+    return 0
+
+
+def work(payload: str) -> int:
+    """Run one of several processes, as `_supervise` starts it; the exit code."""
+    _installed()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    told = json.loads(payload)
+    config = told["options"]["config"]
+    options = Options(**{**told["options"], "config": None if config is None else Path(config)})
+    number: int = told["number"]
+
+    def read() -> Settings:
+        settings = _settings(options)
+        server = settings.server.model_copy(
+            update={"threads": told["threads"], "port": told["port"]}
+        )
+        return settings.model_copy(update={"server": server})
+
+    settings = read()
+    from limbeck.serve.app import Ports
+    from limbeck.serve.http.lifeline import Lifeline
+    from limbeck.serve.http.server import listen
+
+    lifeline = Lifeline(told["lifeline"])
+    server, admin = settings.server, settings.admin
+    with contextlib.ExitStack() as opened:
+        ports = Ports(
+            requests=opened.enter_context(listen(server.host, server.port, shared=True)),
+            admin=opened.enter_context(listen(admin.host, admin.port + number)) if admin else None,
+            metrics=opened.enter_context(listen(server.host, server.metrics_port + number))
+            if server.metrics_port
+            else None,
+        )
+        _run(settings, read, ports, lambda: None, lifeline)
+    return 0
+
+
+def _supervise(options: Options, settings: Settings) -> int:
+    from limbeck.serve.http.server import hold
+    from limbeck.serve.http.supervisor import Supervisor, share
+
+    server, limits = settings.server, settings.limits
+    if settings.admin is not None and settings.admin.port == 0:
+        raise InputError("admin.port must be given where there are several processes")
+    threads = server.threads or _cpus()
+    if threads < server.processes:
+        say(f"limbeck: warning: {server.processes} processes share {threads} threads")
+    given = {**asdict(options), "config": str(options.config) if options.config else None}
+    with hold(server.host, server.port) as held:
+        port = held.getsockname()[1]
+
+        def command(number: int, lifeline: int) -> list[str]:
+            told = {
+                "options": given,
+                "number": number,
+                "port": port,
+                "threads": share(threads, server.processes, number),
+                "lifeline": lifeline,
+            }
+            return [sys.executable, "-m", "limbeck", "serve", "--worker", json.dumps(told)]
+
+        return Supervisor(
+            command,
+            processes=server.processes,
+            hung_s=server.hung_s,
+            drain_s=limits.drain_grace_s + limits.drain_s,
+            on_ready=_ready(settings, held),
+            say=lambda text: say(f"limbeck: {text}"),
+        ).run()
+
+
+def _installed() -> None:
+    try:
+        import httptools  # noqa: F401
+        import orjson  # noqa: F401
+        import pydantic_settings  # noqa: F401
+        import uvicorn  # noqa: F401
+        import uvloop  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(error.name or "uvicorn", "serve") from None
+
+
+def _run(
+    settings: Settings,
+    read: Callable[[], Settings],
+    ports: Ports,
+    ready: Callable[[], None],
+    lifeline: Lifeline | None,
+) -> None:
+    import uvloop
+
+    from limbeck.serve.app import App
+
+    async def run() -> None:
+        await App(settings, reread=read).run(ports, on_ready=ready, lifeline=lifeline)
+
+    uvloop.run(run())
+
+
+def _ready(settings: Settings, listening: socket.socket) -> Callable[[], None]:
+    from limbeck.serve.http.server import address_of
+
+    server = settings.server
     address = address_of(listening)
 
     def ready() -> None:
-        names = ", ".join(dict.fromkeys(model.name for model in settings.models)) or "no models"
+        names = ", ".join(dict.fromkeys(model.name for model in settings.models))
         docs = f", docs http://{address}/docs" if server.docs else ""
+        processes = f", {server.processes} processes" if server.processes > 1 else ""
         threads = server.threads or _cpus()
-        say(f"limbeck: ready on http://{address}{docs}, {names}, {threads} threads")
+        say(f"limbeck: ready on http://{address}{docs}, {names}{processes}, {threads} threads")
 
-    uvloop.run(_run(settings, read, listening, admin, ready))
-
-
-async def _run(
-    settings: Settings,
-    read: Callable[[], Settings],
-    listening: socket.socket,
-    admin: socket.socket | None,
-    ready: Callable[[], None],
-) -> None:
-    from limbeck.serve.app import App
-
-    await App(settings, reread=read).run(listening, admin, on_ready=ready)
+    return ready
 
 
 def _cpus() -> int:
@@ -170,10 +266,6 @@ def _model(options: Options) -> dict[str, Any] | None:
         last = (path.resolve() if path.is_dir() else path).name
         given["name"] = re.sub(r"[^A-Za-z0-9._-]+", "-", last).lstrip("._-")[:128] or "model"
     return {**given, "path": options.model}
-
-
-def _source(options: Options) -> str:
-    return "the command line" if options.config is None else str(options.config)
 
 
 def _warn(settings: Settings) -> None:

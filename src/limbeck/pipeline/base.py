@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -72,6 +73,11 @@ class Options:
             if value is None and name != "max_batch_tokens":
                 continue
             check_integer(name, value, lowest)
+        # Options also come out of JSON, where "no" would pass for true.
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if one.type == "bool" and not isinstance(value, bool):
+                raise InputError(f"{one.name} must be True or False, found {value!r}")
 
     @property
     def cuts(self) -> bool:
@@ -86,8 +92,10 @@ class Options:
         known = [one.name for one in fields(self)]
         unknown = [name for name in changes if name not in known]
         if unknown:
+            close = difflib.get_close_matches(str(unknown[0]), known, n=1)
+            meant = f"did you mean {close[0]!r}? " if close else ""
             raise InputError(
-                f"{task} has no option {', '.join(map(repr, unknown))}; "
+                f"{task} has no option {', '.join(map(repr, unknown))}; {meant}"
                 f"options: {', '.join(sorted(known))}"
             )
         return replace(self, **changes) if changes else self

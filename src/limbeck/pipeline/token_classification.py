@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,8 +37,13 @@ class TokenClassificationOptions(Options):
                 "stride reads a text in overlapping windows, whose tokens cannot be given one by "
                 "one; choose an aggregation_strategy other than 'none'"
             )
-        if isinstance(self.ignore_labels, str):
-            raise InputError("ignore_labels must be a list of labels")
+        labels = self.ignore_labels
+        if labels is not None and (
+            isinstance(labels, str)
+            or not isinstance(labels, Collection)
+            or not all(isinstance(label, str) for label in labels)
+        ):
+            raise InputError(f"ignore_labels must be a list of labels, found {labels!r}")
 
 
 class TokenClassificationPipeline(Pipeline[TokenClassificationOptions]):

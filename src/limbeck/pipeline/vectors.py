@@ -32,7 +32,10 @@ class FeatureExtractionOptions(Options):
             raise InputError(f"return_tensors must be True or 'np', found {self.return_tensors!r}")
 
     def updated(self, changes: Mapping[str, Any], task: Task) -> Self:
-        inner = dict(changes.get("tokenize_kwargs") or {})
+        given = changes.get("tokenize_kwargs")
+        if given is not None and not isinstance(given, Mapping):
+            raise InputError(f"tokenize_kwargs must be a dictionary, found {given!r}")
+        inner = dict(given or {})
         for name in inner:
             if name not in ("truncation", "max_length", "padding"):
                 raise InputError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from limbeck.serve.http import admin, openapi, probes, scrape
+from limbeck.serve.http import openapi, probes, scrape
 from limbeck.serve.http.front import Front
 from limbeck.serve.http.keys import Keys
+from limbeck.serve.http.lifeline import Lifeline
 from limbeck.serve.http.pages import Pages
 from limbeck.serve.http.server import Serving
 from limbeck.serve.protocols import registry
@@ -18,37 +20,45 @@ from limbeck.serve.settings import AdminSettings, KeySettings, Settings
 from limbeck.serve.watch import Watch
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Listening sockets. admin, metrics: None where there is no such port."""
+
+    requests: socket.socket
+    admin: socket.socket | None = None
+    metrics: socket.socket | None = None
+
+
 class App:
     """Made and run in one event loop.
 
     reread: reads the settings again, for reloads; its InputError leaves all as it is.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        reread: Callable[[], Settings],
-        service: Service | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, *, reread: Callable[[], Settings]) -> None:
         self.settings = settings
         self.watch = Watch(settings)
-        self.service = service or Service(
+        self.service = Service(
             settings, on_batch=self.watch.on_batch, on_reload=self.watch.on_reload
         )
         self._reread = reread
         self._started = False
-        found = registry.routes(Context(service=self.service, settings=settings))
-        found += probes.routes(started=lambda: self._started, not_ready=self._not_ready)
-        found.append(scrape.route(self.watch.metrics.scrape))
-        self.front = self._front(
-            [route for route in found if route.scope != "admin"], Keys(settings.keys)
+        self._serving: Serving | None = None
+        found = registry.routes(
+            Context(service=self.service, settings=settings, reload=self.reload)
         )
+        own = probes.routes(started=lambda: self._started, not_ready=self._not_ready)
+        metrics = scrape.routes(self.watch.metrics)
+        requests = [route for route in found if route.scope != "admin"] + own
+        if settings.server.processes == 1:
+            requests += metrics
+        self.front = self._front(requests, Keys(settings.keys))
+        self.metrics = self._front(own + metrics, Keys(()))
         self.admin: Front | None = None
         if settings.admin is not None:
             administer = [route for route in found if route.scope == "admin"]
-            administer += admin.routes(self.service, self.reload)
             self.admin = self._front(administer, Keys([_admin_key(settings.admin)]))
+        self.watch.attach(self.service)
 
     def _front(self, routes: Sequence[Route], keys: Keys) -> Front:
         pages = None
@@ -75,30 +85,36 @@ class App:
         """
         await self.service.reload(self._reread())
 
+    def stop(self) -> None:
+        """End `run`, as a signal does."""
+        if self._serving is not None:
+            self._serving.stop()
+
     async def run(
-        self,
-        listening: socket.socket,
-        listening_admin: socket.socket | None,
-        *,
-        on_ready: Callable[[], object],
+        self, ports: Ports, *, on_ready: Callable[[], object], lifeline: Lifeline | None = None
     ) -> None:
         """Listen, load, serve until a signal, drain.
+
+        lifeline: of a worker; where it breaks, the worker ends.
 
         Raises:
             LimbeckError: a required model cannot be loaded.
         """
-        fronts = [(self.front, listening)]
-        if self.admin is not None and listening_admin is not None:
-            fronts.append((self.admin, listening_admin))
-        serving = Serving(
+        fronts = [(self.front, ports.requests)]
+        if self.admin is not None and ports.admin is not None:
+            fronts.append((self.admin, ports.admin))
+        if ports.metrics is not None:
+            fronts.append((self.metrics, ports.metrics))
+        serving = self._serving = Serving(
             fronts,
             limits=self.settings.limits,
             on_reload=self.reload,
             on_drain=self.service.drain,
         )
-
         self.watch.metrics.connections = lambda: serving.connections
-        self.watch.open(self.service)
+        self.watch.open()
+        if lifeline is not None:
+            lifeline.start(serving.stop)
 
         async def start() -> None:
             try:
@@ -108,16 +124,19 @@ class App:
                 raise
             self._started = True
             on_ready()
+            if lifeline is not None:
+                lifeline.ready()
 
         starting = asyncio.create_task(start())
         try:
             await serving.run()
         finally:
-            if not starting.done():
-                starting.cancel()
+            starting.cancel()
             await asyncio.wait([starting])
             await self.service.close()
             await self.watch.close()
+            if lifeline is not None:
+                lifeline.stop()
         if not starting.cancelled():
             starting.result()
 

@@ -195,7 +195,9 @@ class LogSettings(Section):
 class ServerSettings(Section):
     """[server]: threads: in all, None for the CPUs that the process may use, shared out among the
     processes; instances: batches computed side by side in each. port 0: a free one, which is said.
-    protocols: None for all.
+    protocols: None for all. metrics_port: where each process tells of itself, the first there and
+    the others on the ports behind it; None: on the port of the requests, where processes is 1.
+    hung_s: of several processes, one that is silent for so long is ended and started again.
     """
 
     host: str = "127.0.0.1"
@@ -205,6 +207,8 @@ class ServerSettings(Section):
     instances: Count = 1
     protocols: tuple[str, ...] | None = None
     docs: bool = True
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    hung_s: Positive = 10.0
 
 
 class Settings(Section):

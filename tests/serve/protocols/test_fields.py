@@ -35,6 +35,7 @@ def refused(function: Any, *args: Any, **options: Any) -> RefusedError:
         (None, 0.5, 0.0005),
         ("250", None, 0.25),
         ("250.5", None, 0.2505),
+        (" 2.5e2 ", None, 0.25),
         ("250", 1000, 1.0),  # the body wins
     ],
 )
@@ -65,7 +66,11 @@ def test_microseconds() -> None:
         (None, [250], "bad_request"),
         ("soon", None, "bad_request"),
         ("nan", None, "bad_request"),
-        ("1e3", None, "bad_request"),
+        ("1e999", None, "bad_request"),
+        ("1_000", None, "bad_request"),
+        ("0x10", None, "bad_request"),
+        ("0", 250, "deadline"),  # also where the body would win
+        ("soon", 250, "bad_request"),
         ("", None, "bad_request"),
         ("١٢", None, "bad_request"),
     ],

@@ -149,9 +149,9 @@ class _Exchange:
                     outcome, status = self._gone()
                     return
                 except Exception:
-                    _log.exception("request %s failed", self._id)
+                    _log.exception("request %s failed", self._known_as())
                     outcome = "failed"
-                    reply = self._refusal(_bug(self._id), extra)
+                    reply = self._refusal(_bug(self._known_as()), extra)
                 else:
                     if reply.status >= 400:
                         outcome = _REASONS.get(reply.status, "failed")
@@ -178,6 +178,8 @@ class _Exchange:
         front = self._front
         found = front.table.find(self._path)
         if found is None:
+            if self._path == "*" and self._method == "OPTIONS":  # of the server as a whole
+                return Reply(body=b"", status=204)
             near = front.table.nearest(self._path)
             if near is not None:
                 self._error = near.error
@@ -254,10 +256,14 @@ class _Exchange:
             extra.append(("accept-encoding", "identity"))
         return self._error(refused)
 
+    def _known_as(self) -> str:
+        """The id of the request: a protocol may have found a better one in the body."""
+        return str(self._noted.get("request_id", self._id))
+
     async def _respond(self, reply: Reply, extra: list[tuple[str, str]]) -> None:
         headers = [
             (b"content-length", str(len(reply.body)).encode()),
-            (b"x-request-id", self._id.encode("latin-1")),
+            (b"x-request-id", self._known_as().encode("latin-1")),
         ]
         if reply.body or reply.status != 204:
             headers.append((b"content-type", reply.content_type.encode("latin-1")))
@@ -297,7 +303,7 @@ class _Exchange:
             outcome=outcome,
             status=status,
             seconds=time.monotonic() - self._arrived_s,
-            request_id=self._id,
+            request_id=self._known_as(),
             tenant=self._tenant.name,
             client=self._client,
             request_bytes=self._request_bytes,

@@ -1,35 +1,36 @@
-"""GET /metrics: what Prometheus reads."""
+"""/metrics, for Prometheus."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from limbeck.serve.http.words import plain
+from limbeck.serve.metrics import Metrics
 from limbeck.serve.protocols.base import Call, Reply, Route
 
 
-def route(scrape: Callable[[str], Awaitable[tuple[bytes, str]]]) -> Route:
-    """scrape: the value of the header `accept` -> the text, and its content type."""
+def routes(metrics: Metrics) -> list[Route]:
+    """Needs no key: what it tells is no secret to whoever may reach the port."""
 
-    async def handle(call: Call) -> Reply:
-        body, content_type = await scrape(call.headers.get("accept", ""))
+    async def scrape(call: Call) -> Reply:
+        body, content_type = await metrics.scrape(call.headers.get("accept", ""))
         return Reply(body=body, content_type=content_type)
 
-    return Route(
-        protocol="probe",
-        method="GET",
-        path="/metrics",
-        handle=handle,
-        error=plain,
-        operation={
-            "summary": "Metrics for Prometheus",
-            "tags": ["health"],
-            "responses": {
-                "200": {
-                    "description": "In Prometheus' text format, or OpenMetrics where asked for",
-                    "content": {"text/plain": {"schema": {"type": "string"}}},
-                }
+    return [
+        Route(
+            protocol="metrics",
+            method="GET",
+            path="/metrics",
+            handle=scrape,
+            error=plain,
+            operation={
+                "summary": "What this process has counted",
+                "tags": ["metrics"],
+                "responses": {
+                    "200": {
+                        "description": "In the text format of Prometheus, or of OpenMetrics",
+                        "content": {"text/plain": {"schema": {"type": "string"}}},
+                    }
+                },
             },
-        },
-        scope="open",
-    )
+            scope="open",
+        )
+    ]

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +33,17 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     Raises:
         InputError: the address is in use, not ours, or no address.
     """
+    listening = _bound(host, port, shared=shared)
+    try:
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise _cannot(host, port, error) from None
+    listening.setblocking(False)
+    return listening
+
+
+def _bound(host: str, port: int, *, shared: bool) -> socket.socket:
     try:
         found = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
@@ -39,25 +51,40 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     except OSError as error:
         raise InputError(f"there is no address {host!r}: {error.strerror}") from None
     family, kind, number, _, address = found[0]
-    listening = socket.socket(family, kind, number)
+    bound = socket.socket(family, kind, number)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if shared:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         # Inherited by accepted connections: answers are written whole and must not wait for more.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind(address)
-        listening.listen(_BACKLOG)
-        listening.setblocking(False)
-    except OSError as error:
-        listening.close()
-        raise InputError(
-            f"cannot listen on {host} port {port}: {error.strerror}; "
-            "end what listens there, or choose another address with --host and --port"
-        ) from None
-    return listening
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        bound.bind(address)
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise _cannot(host, port, error) from None
+    return bound
+
+
+def _cannot(host: str, port: int, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or error
+    return InputError(
+        f"cannot listen on {host} port {port}: {reason}; "
+        "end what listens there, or choose another address with --host and --port"
+    )
+
+
+def hold(host: str, port: int) -> socket.socket:
+    """A port that others may listen on with `listen(shared=True)`, and nobody else.
+
+    Raises:
+        InputError: see `listen`.
+    """
+    # Sharing would succeed beside another server that shares; listening alone does not.
+    with listen(host, port) as alone:
+        host, port = alone.getsockname()[:2]
+    return _bound(host, port, shared=True)
 
 
 def address_of(listening: socket.socket) -> str:
@@ -105,6 +132,8 @@ class Serving:
             lifespan="off",
             interface="asgi3",
             log_config=None,
+            # What it says of itself at "info" we say in words of our own.
+            log_level="warning",
             access_log=False,
             proxy_headers=False,
             server_header=False,
@@ -115,7 +144,7 @@ class Serving:
 
     @property
     def connections(self) -> int:
-        """Open ones, on all ports."""
+        """Those that are open."""
         return sum(len(server.server_state.connections) for server in self._servers)
 
     def stop(self) -> None:
@@ -157,6 +186,9 @@ class Serving:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are the main thread's
+            return
         loop = asyncio.get_running_loop()
         ending = (signal.SIGTERM, signal.SIGINT)
         for number in ending:

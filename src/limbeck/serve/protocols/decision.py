@@ -129,7 +129,7 @@ class _Decision:
 
     async def decide(self, call: Call) -> Reply:
         asked = self._parse(call)
-        call.request_id = asked.identity
+        _trace(call, asked.identity)
         fields.within_limits(list(asked.attributes.values()), self._limits)
         hosted = await self._hosted(self._reader(next(iter(asked.attributes))))
         longest_s = asked.timeout_s or hosted.settings.deadline_ms / 1000
@@ -294,6 +294,14 @@ class _Decision:
             ],
             "explanation": {"method": explain.METHOD, "approximationError": found.error},
         }
+
+
+def _trace(call: Call, identity: str) -> None:
+    """The transaction's id is the request's, and where the client brings no trace, names it."""
+    call.request_id = call.noted["request_id"] = identity
+    if "traceparent" not in call.headers:
+        digest = hashlib.sha256(identity.encode("ascii")).hexdigest()
+        call.noted.setdefault("traceparent", f"00-{digest[:32]}-{digest[32:48]}-00")
 
 
 def _flag(value: str | None) -> bool:

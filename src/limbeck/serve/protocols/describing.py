@@ -131,10 +131,10 @@ def an_object(
 def timeout_ms(limits: LimitSettings) -> Schema:
     return {
         "type": "number",
-        "minimum": 0,
+        "exclusiveMinimum": 0,
         "maximum": limits.max_timeout_ms,
         "description": "How long the client waits, from the head of the request; the header "
-        "X-Request-Timeout-Ms says the same. 0 has passed on arrival (504).",
+        "X-Request-Timeout-Ms says the same, and this field wins. 0 has passed on arrival (504).",
     }
 
 

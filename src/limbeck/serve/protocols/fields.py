@@ -20,6 +20,7 @@ from limbeck.serve.settings import NAME_PATTERN, LimitSettings
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
 _NAME = re.compile(NAME_PATTERN)
+_NUMBER = re.compile(r"[+-]?[0-9]{1,40}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
 _SHOWN_CHARACTERS = 80
 # It looks at the first parts of a value only; repr() would write a megabyte to cut it off.
 _cut = reprlib.Repr()
@@ -138,8 +139,7 @@ def timeout_s(
     """How long the client will wait, counted from the head of its request.
 
     Args:
-        value: of the body, which wins; None: not given there, and the header
-            X-Request-Timeout-Ms is looked at.
+        value: of the body, which wins over the header X-Request-Timeout-Ms; None: not given there.
         where: the name of the body's field.
         unit_s: seconds in one unit of it.
 
@@ -150,17 +150,20 @@ def timeout_s(
         RefusedError: deadline for 0, which has passed before anything can be done; bad_request for
             a negative number, more than the limit, or no number.
     """
-    if value is None:
-        given = call.headers.get(TIMEOUT_HEADER)
-        if given is None:
-            return None
-        where, unit_s = "the header X-Request-Timeout-Ms", 1e-3
-        if re.fullmatch(r"[+-]?[0-9]{1,20}(\.[0-9]{1,20})?", given.strip()) is None:
-            raise RefusedError("bad_request", f"{where} must be a number, found {shown(given)}")
-        value = float(given)
+    given = call.headers.get(TIMEOUT_HEADER)
+    longest_s = limits.max_timeout_ms / 1000
+    header_s = None
+    if given is not None:
+        name = "the header X-Request-Timeout-Ms"
+        if _NUMBER.fullmatch(given.strip()) is None:
+            raise RefusedError("bad_request", f"{name} must be a number, found {shown(given)}")
+        header_s = _seconds(float(given), name, longest_s, 1e-3)
+    return header_s if value is None else _seconds(value, where, longest_s, unit_s)
+
+
+def _seconds(value: object, where: str, longest_s: float, unit_s: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RefusedError("bad_request", f"{where} must be a number, found {kind(value)}")
-    longest_s = limits.max_timeout_ms / 1000
     # Compared before multiplying: an integer can have more digits than a float can hold.
     if value < 0 or value > longest_s / unit_s or not math.isfinite(value):
         raise RefusedError(

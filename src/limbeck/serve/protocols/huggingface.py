@@ -117,11 +117,11 @@ class _HuggingFace:
         similarity = isinstance(body["inputs"], dict) and set(body["inputs"]) == _SIMILARITY
         rows, single = _rows(body["inputs"])
         task = (await self._context.service.hosted(name)).pipeline.task
-        fit = _TASKS["sentence-similarity" if similarity else asked or task]
-        if task not in fit:
-            raise RefusedError(
-                "unprocessable", f"this model is made for {task}; it cannot do {fit[0]}"
-            )
+        for wanted in (asked, "sentence-similarity" if similarity else None):
+            if wanted is not None and task not in _TASKS[wanted]:
+                raise RefusedError(
+                    "unprocessable", f"this model is made for {task}, and cannot do {wanted}"
+                )
         options = _named_as_ours(parameters, beside, task)
         if not rows or (similarity and len(rows) == 1):
             return Reply(body=b"[]")

@@ -6,6 +6,7 @@ GET /v1/models[/{name}[/versions/{version}]], which OpenAI's clients read too.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from limbeck.pipeline import (
@@ -70,6 +71,8 @@ class _Own:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._limits = context.settings.limits
+        # OpenAI's clients want to know when there was a model: since the server offers it.
+        self._created = int(time.time())
 
     async def predict(self, call: Call) -> Reply:
         body = fields.an_object(
@@ -129,7 +132,10 @@ class _Own:
         return _reply(
             {
                 "object": "list",
-                "data": [_listed(name, index) | {"default": name == default} for name in names],
+                "data": [
+                    _listed(name, index) | {"created": self._created, "default": name == default}
+                    for name in names
+                ],
             }
         )
 
@@ -141,6 +147,7 @@ class _Own:
         return _reply(
             {
                 **_listed(hosted.name, self._context.service.index()),
+                "created": self._created,
                 "version": hosted.version,
                 "task": hosted.pipeline.task,
                 "labels": list(spec.task.labels),
@@ -282,6 +289,7 @@ def _predict_operation(context: Context) -> Any:
 _LISTED: dict[str, d.Schema] = {
     "id": {"type": "string", "description": "The name"},
     "object": {"type": "string", "const": "model"},
+    "created": {**d.INTEGER, "description": "Since when the server offers it, in Unix time"},
     "owned_by": d.STRING,
     "versions": d.listed(d.STRING),
     "default_version": {"type": ["string", "null"]},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from limbeck.serve import json_body
@@ -32,10 +31,6 @@ def coded(error: RefusedError) -> Reply:
     return refusal(error, {"error": {"code": error.reason, "message": error.message}})
 
 
-def refusal(error: RefusedError, body: Any, *, status: int | None = None) -> Reply:
-    """A refusal with its status, and with Retry-After where trying again is worth it."""
-    headers: tuple[tuple[str, str], ...] = ()
-    if error.retry_after_s is not None:
-        # Whole seconds; 0 would mean at once, which is what got it refused.
-        headers = (("retry-after", str(max(1, math.ceil(error.retry_after_s)))),)
-    return Reply(body=json_body.dump(body), status=status or error.status, headers=headers)
+def refusal(error: RefusedError, body: Any) -> Reply:
+    """A refusal with its status; `http` adds Retry-After."""
+    return Reply(body=json_body.dump(body), status=error.status)
