@@ -111,3 +111,9 @@ def test_what_does_not_add_up_is_seen(received: int, in_flight: int, expected: b
         f"limbeck_requests_in_flight {in_flight}.0\n"
     )
     assert soak.counts_add_up(metrics, on_their_way=0) == expected
+
+
+def test_a_run_that_is_too_short_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        soak.main(["--requests", "100"])
+    assert "warms up" in capsys.readouterr().err

@@ -32,6 +32,7 @@ PER_REQUESTS = 100_000
 # Caches fill, pools reach their size, and the interpreter its tables.
 WARM_SHARE = 0.25
 _SAMPLES = 400
+_LEAST_REQUESTS = 50_000
 _SENDERS = 8
 _PAGE_BYTES = 4096
 
@@ -280,6 +281,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m limbeck.bench.soak", description=__doc__)
     parser.add_argument("--requests", type=int, default=1_000_000)
     options = parser.parse_args(arguments)
+    if options.requests < _LEAST_REQUESTS:
+        parser.error(f"fewer than {_LEAST_REQUESTS} requests only show how a server warms up")
     with tempfile.TemporaryDirectory() as folder:
         outcome, adds_up = asyncio.run(_served(options.requests, Path(folder)))
     grown = outcome.slope_bytes
