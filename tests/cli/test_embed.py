@@ -111,7 +111,7 @@ def test_another_models_file_may_be_replaced_but_no_other(model, zoo, tmp_path, 
     ("content", "arguments", "said"),
     [
         ("", [], "no text could be read"),
-        ("not json\n", [], "no text could be read"),
+        ("not json\n", [], "not JSON"),
         ('{"text": "a"}\n', ["--text-column", "nowhere"], "nowhere"),
         ('{"text": "a"}\n', ["--max-length", "0"], "max_length"),
         ('{"text": "a"}\n', ["--max-length", "100000"], "positions"),

@@ -36,8 +36,8 @@ def _opened(breaker, now=0.0):
 def test_errors_open_it_and_probes_close_it():
     breaker = Breaker(_settings())
     _opened(breaker)
-    assert breaker.allow(4.9) is None
     assert breaker.retry_after_s(2.0) == pytest.approx(3.0)
+    assert breaker.allow(4.9) is None
     first, second = breaker.allow(5.0), breaker.allow(5.0)
     assert breaker.state == "half_open"
     assert breaker.allow(5.0) is None
@@ -115,6 +115,14 @@ def test_few_requests_decide_nothing():
     for now in range(100):  # of one window at most ten
         _ask(breaker, float(now), "error")
     assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize(("later", "state"), [(9.9, "open"), (10.0, "closed")])
+def test_the_window_slides(later, state):
+    breaker = Breaker(_settings(min_requests=2))
+    _ask(breaker, 0.0, "error")
+    _ask(breaker, later, "error")
+    assert breaker.state == state
 
 
 def test_switched_off():

@@ -23,6 +23,10 @@ class Owner(Protocol):
 
     def broke(self, connection: Connection, problem: str) -> None: ...
 
+    def closed(self, connection: Connection) -> None:
+        """Once for every connection that was open, whatever else was told of it."""
+        ...
+
 
 class Connection(asyncio.Protocol):
     """`number` is the request in flight, -1 for none; `body` is kept where somebody will look."""
@@ -78,6 +82,7 @@ class Connection(asyncio.Protocol):
             self._fail("the answer is not HTTP/1.1")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.owner.closed(self)
         parser, self._parser = self._parser, None  # the two hold one another
         was_lost, self.lost = self.lost, True
         if self.number < 0 or was_lost:

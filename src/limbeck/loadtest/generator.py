@@ -189,7 +189,7 @@ class Generator:
             if time.monotonic() - connection.idle_since <= IDLE_LIMIT_S:
                 return connection
             for each in (connection, *idle):  # the others have rested longer
-                self._drop(each)
+                each.close()
             idle.clear()
         return None
 
@@ -208,11 +208,6 @@ class Generator:
             connection.lost = True
             if self._flying.pop(number, None) is not None:
                 self._finish(number, self._record.place(_connecting(error)))
-
-    def _drop(self, connection: Connection) -> None:
-        if not connection.lost:
-            connection.close()
-            self._open -= 1
 
     # What connections tell
 
@@ -254,9 +249,11 @@ class Generator:
 
     def broke(self, connection: Connection, problem: str) -> None:
         number, connection.number = connection.number, -1
-        self._open -= 1
         if self._flying.pop(number, None) is not None:
             self._finish(number, self._record.place(problem))
+
+    def closed(self, connection: Connection) -> None:
+        self._open -= 1
 
     def _checked(self, connection: Connection) -> int:
         body = b"".join(connection.body)
@@ -268,7 +265,6 @@ class Generator:
 
     def _rest(self, connection: Connection) -> None:
         if connection.lost:
-            self._open -= 1
             return
         connection.idle_since = time.monotonic()
         self._idle.append(connection)
@@ -299,7 +295,7 @@ class Generator:
             if connection.transport is None:
                 connection.number = -1  # still connecting: it goes to the pool if it comes
             else:
-                self._drop(connection)
+                connection.close()
             self._finish(number, outcomes.NO_ANSWER)
         if self._tell is not None and now - self._told > 0.2:
             self._told = now

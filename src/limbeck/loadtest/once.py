@@ -82,6 +82,9 @@ class _Once:
     def broke(self, connection: Connection, problem: str) -> None:
         self._settle(None)
 
+    def closed(self, connection: Connection) -> None:
+        pass
+
     def _settle(self, answer: Answer | None) -> None:
         if not self._done.done():
             self._done.set_result(answer)

@@ -39,6 +39,7 @@ KINDS: tuple[tuple[str, Outcome], ...] = (
 )
 UNSENT, UNFINISHED, IN_TIME, LATE, REFUSED_429, REFUSED_503, STATUS_504, NO_ANSWER = range(8)
 _MOST_KINDS = 250
+_OTHERS = "other errors"
 _MOST_PHASES = 12
 
 
@@ -89,9 +90,10 @@ class Recorder:
     def place(self, name: str) -> int:
         """The number of a kind; met for the first time it gets the next one."""
         found = self._places.get(name)
+        if found is None and len(self.kinds) >= _MOST_KINDS:
+            name = _OTHERS
+            found = self._places.get(name)
         if found is None:
-            if len(self.kinds) >= _MOST_KINDS:
-                return self.place("other errors")
             found = self._places[name] = len(self.kinds)
             self.kinds.append(name)
         return found
@@ -148,22 +150,19 @@ def merge(parts: list[Samples]) -> Samples:
     """The samples of several processes as one, in order of schedule."""
     if len(parts) == 1:
         return parts[0]
-    kinds = list(KINDS_NAMES)
+    names = Recorder(0)
     codes = []
     for part in parts:
-        for name in part.kinds:
-            if name not in kinds:
-                kinds.append(name)
-        table = np.array([kinds.index(name) for name in part.kinds], np.uint8)
+        table = np.array([names.place(name) for name in part.kinds], np.uint8)
         codes.append(table[part.kind])
     scheduled = np.concatenate([part.scheduled_s for part in parts])
     order = np.argsort(scheduled, kind="stable")
-    names = {name: None for part in parts for name in part.phases}
+    found = {name: None for part in parts for name in part.phases}
     phases = {
         name: np.concatenate(
             [part.phases.get(name, np.full(part.kind.size, np.nan, np.float32)) for part in parts]
         )[order]
-        for name in names
+        for name in found
     }
     examples: dict[str, str] = {}
     for part in parts:
@@ -174,12 +173,9 @@ def merge(parts: list[Samples]) -> Samples:
         lateness_ms=np.concatenate([part.lateness_ms for part in parts])[order],
         kind=np.concatenate(codes)[order],
         which=np.concatenate([part.which for part in parts])[order],
-        kinds=tuple(kinds),
+        kinds=tuple(names.kinds),
         phases=phases,
         examples=examples,
         retry_after=sum(part.retry_after for part in parts),
         metrics=tuple(sorted(entry for part in parts for entry in part.metrics)),
     )
-
-
-KINDS_NAMES = tuple(name for name, _ in KINDS)

@@ -207,7 +207,7 @@ class Shape:
 
 
 def _plain(value: float) -> int | float:
-    return int(value) if value.is_integer() else value
+    return int(value) if float(value).is_integer() else value
 
 
 def _fill(node: Any, text: str | list[str], deadline_ms: float | None) -> Any:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from limbeck.serve.http import admin, openapi, probes, scrape
+from limbeck.serve.http import openapi, probes, scrape
 from limbeck.serve.http.front import Front
 from limbeck.serve.http.keys import Keys
 from limbeck.serve.http.lifeline import Lifeline
@@ -43,7 +43,10 @@ class App:
         )
         self._reread = reread
         self._started = False
-        found = registry.routes(Context(service=self.service, settings=settings))
+        self._serving: Serving | None = None
+        found = registry.routes(
+            Context(service=self.service, settings=settings, reload=self.reload)
+        )
         own = probes.routes(started=lambda: self._started, not_ready=self._not_ready)
         metrics = scrape.routes(self.watch.metrics)
         requests = [route for route in found if route.scope != "admin"] + own
@@ -54,7 +57,6 @@ class App:
         self.admin: Front | None = None
         if settings.admin is not None:
             administer = [route for route in found if route.scope == "admin"]
-            administer += admin.routes(self.service, self.reload)
             self.admin = self._front(administer, Keys([_admin_key(settings.admin)]))
         self.watch.attach(self.service)
 
@@ -83,6 +85,11 @@ class App:
         """
         await self.service.reload(self._reread())
 
+    def stop(self) -> None:
+        """End `run`, as a signal does."""
+        if self._serving is not None:
+            self._serving.stop()
+
     async def run(
         self, ports: Ports, *, on_ready: Callable[[], object], lifeline: Lifeline | None = None
     ) -> None:
@@ -98,7 +105,7 @@ class App:
             fronts.append((self.admin, ports.admin))
         if ports.metrics is not None:
             fronts.append((self.metrics, ports.metrics))
-        serving = Serving(
+        serving = self._serving = Serving(
             fronts,
             limits=self.settings.limits,
             on_reload=self.reload,

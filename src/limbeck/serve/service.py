@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from limbeck.errors import InputError
 from limbeck.serve.breaker import Permit
-from limbeck.serve.cache import Cache, Hit, Lead, RowKeys, Wait
+from limbeck.serve.cache import Cache, Claim, Hit, Lead, RowKeys, Wait, precomputed
 from limbeck.serve.dispatch import BatchDone, Dispatcher
 from limbeck.serve.models import Hosted, Models
 from limbeck.serve.models.loader import LoadModel, load_model
@@ -83,9 +83,14 @@ class Service:
         """Load and warm what is to be there from the start.
 
         Raises:
-            LimbeckError: a required model cannot be loaded.
+            LimbeckError: a required model cannot be loaded, or a file of prepared answers is
+                damaged or belongs to none of the models.
         """
+        files = [precomputed.read(path) for path in self.settings.cache.preload]
         await self.models.start()
+        for file in files:
+            file.check(hosted.keys for hosted in self.models.loaded())
+        self.cache.prepare(files)
 
     def not_ready(self) -> list[str]:
         """Why requests should go elsewhere; empty where they are welcome."""
@@ -243,9 +248,7 @@ class Service:
                     if key_of is None:
                         own[place] = request.inputs[place]
                         continue
-                    claim = self.cache.claim(
-                        key_of(request.inputs[place]), self._clock(), by_s=deadline_s
-                    )
+                    claim = self._claim(key_of, request.inputs[place], deadline_s)
                     if isinstance(claim, Hit):
                         answers[place] = claim.value
                         tokens += claim.tokens
@@ -298,6 +301,13 @@ class Service:
             return hosted.keys.under(request.options, tenant=tenant)
         except InputError as error:
             raise RefusedError("unprocessable", str(error)) from None
+
+    def _claim(self, key_of: RowKeys, row: Any, deadline_s: float) -> Claim:
+        try:
+            key = key_of(row)
+        except InputError as error:
+            raise RefusedError("unprocessable", str(error)) from None
+        return self.cache.claim(key, self._clock(), by_s=deadline_s)
 
     async def _compute(
         self,

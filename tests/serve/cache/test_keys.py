@@ -82,6 +82,8 @@ def test_parts_do_not_run_into_one_another():
     assert RowKeys(b"ab")("c") != RowKeys(b"a")("bc")
     pair = RowKeys(b"")({"text": "a", "text_pair": "b"})
     assert pair not in (RowKeys(b"")("ab"), RowKeys(b"")({"text": "ab", "text_pair": ""}))
+    one = {"text": "atext_pairb", "text_pair": "c"}
+    assert RowKeys(b"")(one) != RowKeys(b"")({"text": "a", "text_pair": "btext_pairc"})
     assert RowKeys(b"")('{"text":"a"}') != RowKeys(b"")({"text": "a"})
 
 

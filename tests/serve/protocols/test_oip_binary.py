@@ -82,11 +82,10 @@ def test_a_header_that_is_no_length_is_refused(header: str) -> None:
 def test_any_bytes_are_texts_or_refused(data: bytes, count: int) -> None:
     try:
         texts = oip_binary.read_strings(data, count, "input 'text'")
-    except RefusedError as refused:
-        assert refused.reason == "bad_request"
-    else:
-        assert oip_binary.write(texts) == data
-        assert len(texts) == count
+    except RefusedError:
+        return
+    assert oip_binary.write(texts) == data
+    assert len(texts) == count
 
 
 JSON = st.recursive(
@@ -117,11 +116,10 @@ NEARLY = st.lists(
 def test_any_inputs_are_texts_or_refused(inputs: Any, tail: bytes) -> None:
     try:
         found = read_texts(inputs, tail, known=("text", "text_pair"), most_rows=2)
-    except RefusedError as refused:
-        assert refused.reason in ("bad_request", "too_large")
-    else:
-        assert len({len(texts) for texts in found.values()}) == 1
-        assert all(isinstance(text, str) for texts in found.values() for text in texts)
+    except RefusedError:
+        return
+    assert len({len(texts) for texts in found.values()}) == 1
+    assert all(isinstance(text, str) for texts in found.values() for text in texts)
 
 
 @given(st.lists(st.lists(TEXT, min_size=2, max_size=2), min_size=1, max_size=4), st.booleans())

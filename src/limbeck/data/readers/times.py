@@ -69,8 +69,8 @@ def _csv(file: TextIO, name: str) -> Iterator[Raw]:
     header = file.readline()
     file.seek(0)
     separator = max((",", "\t", ";", "|"), key=header.count)
-    first = next(csv.reader([header], delimiter=separator), [""])[0].strip()
-    return read_csv(file, name, Columns(text=first))[1]
+    columns = next(csv.reader([header], delimiter=separator), [])
+    return read_csv(file, name, Columns(text=columns[0].strip() if columns else ""))[1]
 
 
 def _timed(

@@ -41,6 +41,10 @@ def canonical(value: Any) -> bytes:
         raise InputError(f"an option or input is no JSON value: {error}") from None
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
 class RowKeys:
     """Keys of rows of one model under one set of options, for one tenant or for all."""
 
@@ -66,6 +70,13 @@ class RowKeys:
         if isinstance(row, str):
             digest.update(b"text")
             digest.update(row.encode("utf-8", "surrogatepass"))
+        elif isinstance(row, Mapping) and all(map(_is_text, (*row, *row.values()))):
+            digest.update(b"pair")  # as JSON it would take five times as long
+            for name in sorted(row):
+                for part in (name, row[name]):
+                    data = part.encode("utf-8", "surrogatepass")
+                    digest.update(len(data).to_bytes(8, "little"))
+                    digest.update(data)
         else:
             digest.update(b"json")
             digest.update(canonical(dict(row) if isinstance(row, Mapping) else row))

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import mmap
 import os
 import stat
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -121,11 +123,13 @@ class Precomputed:
         self._vectors = part("vectors", _F32)
         self._tokens = part("tokens", _U32)
         self._rows = part("rows", _U32)
-        self._keys = part("keys", np.uint8)
-        # The first 8 bytes of each key as one number, which a binary search in C can compare.
-        heads = np.ascontiguousarray(self._keys[:, :8]).view(">u8")[:, 0]
-        self._heads = heads.astype(np.uint64)
-        if np.any(self._heads[1:] < self._heads[:-1]) or np.any(self._rows >= count):
+        keys = part("keys", np.uint8)
+        # The first 8 bytes of each key as one number: bisect, in C, reads those from a memoryview
+        # in a fraction of the time that numpy takes to search for a single one.
+        heads = np.ascontiguousarray(keys[:, :8]).view(">u8")[:, 0].astype(np.uint64)
+        self._heads = heads.data
+        self._keys = keys.data.cast("B")
+        if np.any(heads[1:] < heads[:-1]) or np.any(self._rows >= count):
             raise ArtifactError(f"{path} is damaged: its keys are out of order; {_AGAIN}")
 
     def __len__(self) -> int:
@@ -133,13 +137,13 @@ class Precomputed:
 
     def find(self, key: bytes) -> Hit | None:
         """The vector of a text, by its key of `KEY_BYTES`."""
-        head = np.uint64(int.from_bytes(key[:8], "big"))
-        place = int(self._heads.searchsorted(head))
+        head = int.from_bytes(key[:8], "big")
+        place = bisect_left(self._heads, head)
         while place < len(self._heads) and self._heads[place] == head:
-            if self._keys[place].tobytes() == key:
+            if self._keys[place * KEY_BYTES : (place + 1) * KEY_BYTES] == key:
                 row = int(self._rows[place])
                 tokens = int(self._tokens[row])
-                return Hit(self._vectors[row], tokens, size_bytes=0, expires_s=float("inf"))
+                return Hit(self._vectors[row], tokens, size_bytes=0, expires_s=math.inf)
             place += 1
         return None
 

@@ -178,6 +178,8 @@ class _Exchange:
         front = self._front
         found = front.table.find(self._path)
         if found is None:
+            if self._path == "*" and self._method == "OPTIONS":  # of the server as a whole
+                return Reply(body=b"", status=204)
             near = front.table.nearest(self._path)
             if near is not None:
                 self._error = near.error

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -131,6 +132,8 @@ class Serving:
             lifespan="off",
             interface="asgi3",
             log_config=None,
+            # What it says of itself at "info" we say in words of our own.
+            log_level="warning",
             access_log=False,
             proxy_headers=False,
             server_header=False,
@@ -183,6 +186,9 @@ class Serving:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals are the main thread's
+            return
         loop = asyncio.get_running_loop()
         ending = (signal.SIGTERM, signal.SIGINT)
         for number in ending:

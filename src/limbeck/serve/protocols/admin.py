@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from limbeck.errors import InputError
 from limbeck.serve import json_body
 from limbeck.serve.models.loader import explain
 from limbeck.serve.protocols import describing as d
@@ -25,7 +26,7 @@ _Handle = Callable[[Call], Awaitable[Reply]]
 
 
 def routes(context: Context) -> list[Route]:
-    """All operations, of the scope "admin"."""
+    """For the admin's port."""
     protocol = _Protocol(context)
     named = ("/admin/models/{name}", "/admin/models/{name}/versions/{version}")
     table: list[tuple[str, str, _Handle]] = [
@@ -55,6 +56,7 @@ class _Protocol:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._service = context.service
+        self._reload = context.reload or context.service.reload
 
     async def models(self, call: Call) -> Reply:
         return _reply({"models": self._service.index()})
@@ -73,11 +75,13 @@ class _Protocol:
     async def reload(self, call: Call) -> Reply:
         self._no_body(call)
         try:
-            await self._service.reload()
+            await self._reload()
         except Exception as error:
             _log.warning("reload failed, all stays as it was", exc_info=error)
             raise RefusedError(
-                "unavailable", f"nothing was reloaded, all stays as it was: {explain(error)}"
+                # What is wrong with the configuration will be wrong the next time too.
+                "unprocessable" if isinstance(error, InputError) else "unavailable",
+                f"nothing was reloaded, all stays as it was: {explain(error)}",
             ) from None
         return _reply({"models": self._service.index()})
 
@@ -247,8 +251,9 @@ def _operations() -> dict[tuple[str, str], dict[str, Any]]:
         "POST",
         "/admin/reload",
         "reload",
-        "Look whether files of models have changed, and take them over",
+        "Read the configuration of models and their files again",
         _MODELS,
+        "unprocessable",
         "unavailable",
         description="All or nothing, as with SIGHUP: where one cannot be loaded, all stay.",
     )

@@ -80,7 +80,10 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What protocols are made of."""
+    """What protocols are made of. reload: reads the configuration again and takes it over; None:
+    there is nothing to read, and files of models are looked at only.
+    """
 
     service: Service
     settings: Settings
+    reload: Callable[[], Awaitable[None]] | None = None

@@ -19,6 +19,8 @@ PROTOCOLS: Final = {
     "oip": "limbeck.serve.protocols.oip",
     "openai": "limbeck.serve.protocols.openai",
 }
+# Of the admin port; there whenever there is one.
+_ADMIN: Final = "limbeck.serve.protocols.admin"
 
 
 def routes(context: Context) -> list[Route]:
@@ -33,6 +35,8 @@ def routes(context: Context) -> list[Route]:
     for name, module in PROTOCOLS.items():
         if wanted is None or name in wanted:
             found += importlib.import_module(module).routes(context)
+    if context.settings.admin is not None:
+        found += importlib.import_module(_ADMIN).routes(context)
     return found
 
 

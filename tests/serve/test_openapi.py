@@ -1,0 +1,201 @@
+"""The OpenAPI document is valid, and what it says holds: schemathesis tries what it can think of.
+
+Against a live server with a small model, its keys configured, on both ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from collections.abc import Iterator
+from hashlib import sha256
+
+import pytest
+import schemathesis
+import uvloop
+from hypothesis import HealthCheck, Phase, given, settings
+from jsonschema import Draft202012Validator
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from http_server import PATIENCE_S
+from limbeck.serve.app import App, Ports
+from limbeck.serve.http.server import listen
+from limbeck.serve.settings import (
+    AdminSettings,
+    KeySettings,
+    LimitSettings,
+    LogSettings,
+    ModelSettings,
+    ServerSettings,
+    Settings,
+)
+
+KEY = "the key of the tests"
+HASH = sha256(KEY.encode()).hexdigest()
+TASKS = ("text-classification", "token-classification", "feature-extraction")
+
+
+@contextlib.contextmanager
+def served(models: tuple[ModelSettings, ...]) -> Iterator[tuple[App, str, str]]:
+    """An application in a thread, and the URLs of both of its ports."""
+    told = Settings(
+        server=ServerSettings(port=0, threads=1),
+        models=models,
+        keys=(KeySettings(name="tests", sha256=HASH),),
+        admin=AdminSettings(port=0, sha256=HASH),
+        limits=LimitSettings(body_bytes=100_000, drain_s=5.0),
+        log=LogSettings(access=False, level="error"),
+    )
+    ready, over = threading.Event(), threading.Event()
+    found: list[App] = []
+    stop: list[asyncio.Event] = []
+    ports = Ports(requests=listen("127.0.0.1", 0), admin=listen("127.0.0.1", 0))
+    assert ports.admin is not None
+    urls = [f"http://127.0.0.1:{one.getsockname()[1]}" for one in (ports.requests, ports.admin)]
+
+    async def serve() -> None:
+        stop.append(asyncio.Event())
+        app = App(told, reread=lambda: told)
+        found.append(app)
+        running = asyncio.create_task(app.run(ports, on_ready=ready.set))
+        await stop[0].wait()
+        app.stop()
+        await running
+
+    def run() -> None:
+        nonlocal loop
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            loop = runner.get_loop()
+            runner.run(serve())
+        over.set()
+
+    loop: asyncio.AbstractEventLoop | None = None
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        assert ready.wait(PATIENCE_S)
+        yield found[0], urls[0], urls[1]
+    finally:
+        assert loop is not None
+        loop.call_soon_threadsafe(stop[0].set)
+        thread.join(PATIENCE_S)
+    assert over.is_set()
+
+
+@pytest.fixture(scope="module")
+def server(zoo):
+    models = tuple(
+        ModelSettings(name=task, path=str(zoo("bert", task)), deadline_ms=60_000) for task in TASKS
+    )
+    with served(models) as found:
+        yield found
+
+
+def schema_of(url: str) -> schemathesis.schemas.BaseSchema:
+    return schemathesis.openapi.from_url(f"{url}/openapi.json")
+
+
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    unsupported_method,
+)
+FEW = settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
+
+
+turns = itertools.cycle((*TASKS, None))
+
+
+def check(case):
+    # Made-up names are nobody's; most of the time a model is asked that there is.
+    places = case.path_parameters or {}
+    if "name" in places and (name := next(turns)) is not None:
+        places["name"] = name
+        if "version" in places:
+            places["version"] = "1"
+    case.call_and_validate(headers={"X-API-Key": KEY}, checks=list(CHECKS))
+
+
+def try_all(url):
+    """Every operation; what fails is gathered, so that one does not hide the others."""
+    failed = []
+    for found in schema_of(url).get_all_operations():
+        operation = found.ok()
+
+        @FEW
+        @given(operation.as_strategy())
+        def tried(case):
+            check(case)
+
+        try:
+            tried()
+        except BaseException as error:
+            failed.append(f"{operation.label}: {error}")
+    assert not failed, "\n\n".join(failed)
+
+
+def test_every_operation_keeps_its_word(server):
+    try_all(server[1])
+
+
+def test_every_operation_of_the_admin_port_keeps_its_word(server):
+    try_all(server[2])
+
+
+def test_the_documents_are_valid(server):
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
+    for url in server[1:]:
+        OpenAPIV31SpecValidator(schema_of(url).raw_schema).validate()
+
+
+def test_schemas_in_them_are_schemas(server):
+    def walk(value):
+        if isinstance(value, dict):
+            if isinstance(value.get("schema"), dict):
+                Draft202012Validator.check_schema(value["schema"])
+            for one in value.values():
+                walk(one)
+        elif isinstance(value, list):
+            for one in value:
+                walk(one)
+
+    for url in server[1:]:
+        raw = schema_of(url).raw_schema
+        walk(raw["paths"])
+        for schema in raw["components"]["schemas"].values():
+            Draft202012Validator.check_schema(schema)
+
+
+def test_operations_are_named_once_and_ask_for_keys(server):
+    app = server[0]
+    for url, routes in ((server[1], app.front.table.routes), (server[2], app.admin.table.routes)):
+        raw = schema_of(url).raw_schema
+        operations = {
+            (method.upper(), path): operation
+            for path, found in raw["paths"].items()
+            for method, operation in found.items()
+        }
+        assert {(one.method, one.path) for one in routes} == set(operations)
+        names = [operation["operationId"] for operation in operations.values()]
+        assert len(names) == len(set(names))
+        for route in routes:
+            asks = "security" in operations[route.method, route.path]
+            assert asks == (route.scope != "open"), route.path
+        assert set(raw["components"]["securitySchemes"]) == {"bearer", "header"}
