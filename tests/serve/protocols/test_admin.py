@@ -6,6 +6,7 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -196,7 +197,7 @@ def test_reload_reads_the_configuration(workshop: Workshop) -> None:
                 raise InputError("models.0.path: there is no such field")
             await context.service.reload()
 
-        return admin.routes(context, reload=reload)
+        return admin.routes(replace(context, reload=reload))
 
     models = {"good": workshop.good, "breaks": workshop.breaks}
     module = SimpleNamespace(routes=routes)
