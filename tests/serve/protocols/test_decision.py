@@ -532,8 +532,12 @@ def test_the_trace_is_the_transactions() -> None:
         ]
         assert first["traceparent"] == again["traceparent"] != other["traceparent"]
         assert first["request_id"] == "t-1"
-        given = await exchange.post("/decision", asked("3", a="b"), headers={"traceparent": "x"})
+        assert first["trace_id"] == first["traceparent"].split("-")[1]
+        brought = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+        given = await exchange.post("/decision", asked("3", a="b"), headers=brought)
         assert "traceparent" not in given.call.noted
+        odd = await exchange.post("/decision", asked("4", a="b"), headers={"traceparent": "x"})
+        assert odd.call.noted["traceparent"].startswith("00-")
 
     run(check)
 

@@ -19,7 +19,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from limbeck.serve import explain, json_body
+from limbeck.serve import explain, json_body, tracing
 from limbeck.serve.models import Hosted
 from limbeck.serve.protocols import fields
 from limbeck.serve.protocols.asking import hosted as hosted_by
@@ -320,9 +320,10 @@ class _Decision:
 def _trace(call: Call, identity: str) -> None:
     """The transaction's id is the request's, and where the client brings no trace, names it."""
     call.request_id = call.noted["request_id"] = identity
-    if "traceparent" not in call.headers:
+    if tracing.parse(call.headers) is None:
         digest = hashlib.sha256(identity.encode("ascii")).hexdigest()
-        call.noted.setdefault("traceparent", f"00-{digest[:32]}-{digest[32:48]}-00")
+        call.noted["trace_id"] = digest[:32]
+        call.noted["traceparent"] = f"00-{digest[:32]}-{digest[32:48]}-01"
 
 
 def _flag(value: str | None) -> bool:
