@@ -51,3 +51,7 @@ class GateError(LimbeckError):
 
 class TargetError(LimbeckError):
     """A server to be measured that cannot be reached, or refuses what it is asked."""
+
+
+class MeasureError(LimbeckError):
+    """A measurement that the machine's own troubles make worthless."""

@@ -12,7 +12,7 @@ pytest.importorskip("httptools")
 
 import limbeck.loadtest
 import simulated_load as simulated
-from limbeck.errors import InputError
+from limbeck.errors import InputError, MeasureError
 from limbeck.loadtest import Plan, Poisson, Request, Result, Target, find_rate
 
 PLAN = Plan(
@@ -107,6 +107,11 @@ def test_where_the_generator_is_the_limit_the_figure_says_so() -> None:
     assert found.limited
     assert 300 / 1.1 <= found.rate <= 300
     assert all(not probe.met for probe in found.probes if probe.result.void)
+
+
+def test_a_generator_that_is_late_at_every_rate_ends_the_search() -> None:
+    with pytest.raises(MeasureError, match=r"late at p99.*--nice"):
+        find_rate(PLAN, run=steep(1e9, void_above=0.0), seeds=(0,))
 
 
 def test_the_highest_rate_that_is_allowed_ends_a_search() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -242,6 +243,22 @@ def test_several_processes_end_early_together() -> None:
     adds_up(result)
     assert result.stopped
     assert result.counts.sent < 3000
+
+
+def test_niceness_is_asked_for_and_given_back() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    with serve() as s:
+        try:
+            os.setpriority(os.PRIO_PROCESS, 0, before - 1)
+        except PermissionError:
+            with pytest.raises(InputError, match="run it as root"):
+                run(plan(s, nice=-1))
+            return
+        os.setpriority(os.PRIO_PROCESS, 0, before)
+        seen: list[int] = []
+        run(plan(s, nice=-1), lambda _: seen.append(os.getpriority(os.PRIO_PROCESS, 0)))
+    assert set(seen) == {before - 1}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_progress_is_told() -> None:

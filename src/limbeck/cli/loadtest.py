@@ -139,6 +139,13 @@ def command(
     connections: Annotated[
         int, typer.Option(min=1, help="At most so many at a time, all processes together.")
     ] = 10_000,
+    nice: Annotated[
+        int,
+        typer.Option(
+            help="Niceness of the sending threads; -10 lets them go before a server on the same "
+            "cores (root may)."
+        ),
+    ] = 0,
     metrics: Annotated[
         str, typer.Option(help="Path of the server's metrics; '' leaves them alone.")
     ] = "/metrics",
@@ -207,6 +214,7 @@ def command(
             seed=seed,
             processes=processes,
             connections=connections,
+            nice=nice,
             metrics=metrics,
             peak=peak,
             utilisation=utilisation,

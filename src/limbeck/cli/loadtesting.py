@@ -68,6 +68,7 @@ class Request:
     seed: int = 0
     processes: int = 1
     connections: int = 10_000
+    nice: int = 0
     metrics: str = "/metrics"
     peak: float | None = None
     utilisation: float = 0.7
@@ -169,6 +170,7 @@ def _plan(request: Request) -> load.Plan:
         timeout_s=request.timeout_s,
         processes=request.processes,
         max_connections=request.connections,
+        nice=request.nice,
         watch=request.metrics or None,
     )
 

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from limbeck.errors import InputError
+from limbeck.errors import InputError, MeasureError
 from limbeck.loadtest.arrivals import Poisson, check_rate
 from limbeck.loadtest.plan import Plan
 from limbeck.loadtest.result import Result
@@ -15,6 +15,8 @@ from limbeck.loadtest.run import run
 
 # A run that is void is made again so often before its rate counts as beyond the generator.
 _TRIES = 3
+# Rates one after another at which every try was void: it is the machine, not the rate.
+_HOPELESS = 3
 # The first seed looks for its bracket in steps of two, later ones begin beside what it found.
 _FIRST_STEP, _LATER_STEP = 2.0, 1.25
 
@@ -97,6 +99,7 @@ def find_rate(
     Raises:
         InputError: figures out of range.
         TargetError: the server cannot be reached.
+        MeasureError: the generator is late whatever the rate.
     """
     if not 0 < goal <= 1:
         raise InputError(f"the goal must be a share in 0 .. 1, such as 0.99, found {goal}")
@@ -140,6 +143,7 @@ class _Search:
     tell: Callable[[Probe], None] | None
     probes: list[Probe] = field(default_factory=list)
     limited: bool = False
+    void_rates: int = 0
 
     def one(self, first: float, seed: int, step: float) -> float | None:
         """The rate for one seed; None when the search was interrupted."""
@@ -186,6 +190,13 @@ class _Search:
             if result.interrupted:
                 return None
             if not result.void:
+                self.void_rates = 0
                 return met
         self.limited = True
+        self.void_rates += 1
+        if self.void_rates >= _HOPELESS:
+            raise MeasureError(
+                f"every run at the last {_HOPELESS} rates was void, down to {rate:.4g}/s: "
+                f"{result.void[0]}; let it go before others with --nice -10"
+            )
         return False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import os
 import secrets
 import ssl
 import time
@@ -52,6 +53,7 @@ class Part:
     stop_after_lost: int | None = None
     watch: Wire | None = None
     watch_every_s: float = 1.0
+    nice: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,10 @@ class Generator:
         self._loop = loop
         self._alarm = Alarm(loop, self._due)
         watcher = loop.create_task(self._watch()) if self._part.watch is not None else None
+        # Linux keeps a niceness for each thread: only the one that sends is moved.
+        before = os.getpriority(os.PRIO_PROCESS, 0)
+        if self._part.nice:
+            os.setpriority(os.PRIO_PROCESS, 0, before + self._part.nice)
         collecting = gc.isenabled()
         gc.disable()  # a collection in the middle would make requests late
         try:
@@ -110,6 +116,8 @@ class Generator:
         finally:
             if collecting:
                 gc.enable()
+            if self._part.nice < 0:  # the other way is not allowed to everybody
+                os.setpriority(os.PRIO_PROCESS, 0, before)
             self._alarm.close()
             if watcher is not None:
                 watcher.cancel()

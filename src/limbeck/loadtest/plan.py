@@ -21,9 +21,11 @@ class Plan:
     seed: of arrivals and of the order of requests. in_order: requests are sent in the target's
     order, over and over (a replay); else they are drawn. timeout_s: the client's patience, from
     the schedule; None: four times the longest deadline and at least 1 s, or 30 s without one.
-    check_every: of answers with status 200 one in so many is looked at, where a request has a
-    check. stop_when_lost: end as soon as a larger share than this of all planned requests got no
-    answer in time. watch: path of the server's metrics, fetched once a second.
+    nice: added to the niceness of the threads that send; below 0 they go before a server on the
+    same cores, which root may ask for. check_every: of answers with status 200 one in so many is
+    looked at, where a request has a check. stop_when_lost: end as soon as a larger share than
+    this of all planned requests got no answer in time. watch: path of the server's metrics,
+    fetched once a second.
 
     Raises:
         InputError: figures out of range.
@@ -38,6 +40,7 @@ class Plan:
     timeout_s: float | None = None
     processes: int = 1
     max_connections: int = 10_000
+    nice: int = 0
     check_every: int = 16
     stop_when_lost: float | None = None
     watch: str | None = None

@@ -67,11 +67,13 @@ def run(plan: Plan, tell: Tell | None = None) -> Result:
         tell: called some five times a second with how far the run is.
 
     Raises:
+        InputError: this user may not have the plan's niceness.
         TargetError: nobody listens there.
         MissingExtraError: httptools is not installed.
     """
     to = address(plan.target.url)
     host = reach(to)
+    _check_nice(plan.nice)
     schedule = draw(plan)
     part = _part(plan, to, host, schedule)
     if plan.processes == 1:
@@ -117,7 +119,25 @@ def _part(plan: Plan, to: Address, host: str, schedule: Schedule) -> Part:
         stop_after_lost=lost,
         watch=watch,
         watch_every_s=max(1.0, plan.span_s / 300),
+        nice=plan.nice,
     )
+
+
+def _check_nice(nice: int) -> None:
+    """Raises:
+    InputError: this user may not have the niceness.
+    """
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    if nice >= 0:
+        return
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, before + nice)
+    except OSError as error:
+        raise InputError(
+            f"the generator may not have a niceness of {before + nice}: {error.strerror}; run it "
+            "as root, or leave nice out"
+        ) from None
+    os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def _connections(wanted: int) -> int:

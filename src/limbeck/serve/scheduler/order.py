@@ -1,8 +1,8 @@
 """Waiting jobs of one class, earliest deadline first, with the sums that admission asks for.
 
 Blocks of some dozens of entries: finding, putting in and taking out cost a bisection and a short
-shift; a sum over all that is ahead costs one addition a block. `reference.py` of the tests has the
-same answers written out as one loop.
+shift; a sum over all that is ahead costs one addition a block. `admission_reference.py` of the
+tests has the same answers written out as one loop.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a scheduler would do with a load: a discrete-event simulation, for capacity planning.
 
 Arrivals come when they come (open loop), workers take the true time of a batch, with noise, and
-the scheduler sees only what a server would show it. A million requests take under a minute.
+the scheduler sees only what a server would show it. A request takes about 40 us.
 """
 
 from __future__ import annotations
@@ -108,11 +108,14 @@ def simulate(
     prior: Callable[[Hashable], CostModel] | None = None,
     seed: int = 0,
     watch: Callable[[Scheduler, float], None] | None = None,
+    answered: Callable[[Arrival, float], None] | None = None,
+    into: Outcome | None = None,
 ) -> Outcome:
     """Run arrivals, which come in order of time, through a scheduler.
 
     true_cost: of a lane. prior: the cost model that a lane begins with; None: as a warm-up of a few
-        batches would give it. watch: called after each event.
+        batches would give it. watch: called after each event, with s. answered: called for each
+        answer, with its latency in s. into: where to count, to be seen while it goes on.
 
     Raises:
         ValueError: arrivals that go back in time.
@@ -131,7 +134,7 @@ def simulate(
         return model
 
     scheduler = Scheduler(config or SchedulerConfig(), workers, cost)
-    out = Outcome()
+    out = Outcome() if into is None else into
     held: dict[int, Arrival] = {}
     # Ends of batches, goings of clients: (s, number, batch or number of the job).
     events: list[tuple[float, int, Batch | int]] = []
@@ -167,6 +170,8 @@ def simulate(
             arrival = held.pop(number)
             latency_s = now - arrival.at
             out.latencies_s.append(latency_s)
+            if answered is not None:
+                answered(arrival, latency_s)
             if latency_s <= arrival.budget_s:
                 out.in_time += 1
                 out.in_time_tokens += sum(arrival.lengths)
