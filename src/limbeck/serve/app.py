@@ -114,6 +114,7 @@ class App:
             on_drain=self.service.drain,
         )
         self.watch.metrics.connections = lambda: serving.connections
+        self.watch.open()
         if lifeline is not None:
             lifeline.start(serving.stop)
 
