@@ -16,6 +16,7 @@ Receive = Callable[[], Awaitable[Message]]
 # once would reset the connection, and the client could lose the answer that says why.
 _LINGER_S = 2.0
 _LINGER_BYTES = 64 << 20
+_MAX_LENGTH_DIGITS = 18
 
 
 class GoneError(Exception):
@@ -31,7 +32,7 @@ async def read(receive: Receive, headers: Mapping[str, str], limits: LimitSettin
     """The whole body.
 
     Raises:
-        RefusedError: too_large, slow_client, unsupported_media (compressed).
+        RefusedError: too_large, slow_client, unsupported_media (compressed), bad_request.
         GoneError: the client left.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
@@ -39,8 +40,10 @@ async def read(receive: Receive, headers: Mapping[str, str], limits: LimitSettin
         raise RefusedError(
             "unsupported_media", f"Content-Encoding {encoding[:40]!r} is not taken; send it plain"
         )
-    length = headers.get("content-length")
-    if length is not None and length.isdecimal() and int(length) > limits.body_bytes:
+    if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+        raise RefusedError("bad_request", "of Transfer-Encoding only 'chunked' is taken")
+    length = headers.get("content-length", "").lstrip("0")
+    if length.isdecimal() and (len(length) > _MAX_LENGTH_DIGITS or int(length) > limits.body_bytes):
         raise _too_large(limits)
     try:
         async with asyncio.timeout(limits.read_timeout_s):
