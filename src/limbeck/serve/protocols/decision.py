@@ -152,7 +152,8 @@ class _Decision:
             wait_s=call.arrived_s + longest_s - self._clock(),
             waiting=call.waiting,
         )
-        return Reply(body=body)
+        trace = call.noted.get("traceparent")
+        return Reply(body=body, headers=() if trace is None else (("traceparent", trace),))
 
     def _parse(self, call: Call) -> _Asked:
         body = fields.an_object(
