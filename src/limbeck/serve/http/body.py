@@ -19,6 +19,20 @@ _LINGER_BYTES = 64 << 20
 _MAX_LENGTH_DIGITS = 18
 
 
+# JSON and the names that it comes by: what curl says of --data, what browsers say of plain text, and
+# binary tensors behind their JSON.
+_CONTENT_TYPES = frozenset(
+    {
+        "application/json",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "binary/octet-stream",
+        "text/json",
+        "text/plain",
+    }
+)
+
+
 class GoneError(Exception):
     """The client left before its request was whole."""
 
@@ -32,9 +46,15 @@ async def read(receive: Receive, headers: Mapping[str, str], limits: LimitSettin
     """The whole body.
 
     Raises:
-        RefusedError: too_large, slow_client, unsupported_media (compressed), bad_request.
+        RefusedError: too_large, slow_client, bad_request, unsupported_media (compressed, or of a
+            Content-Type that is none of JSON's).
         GoneError: the client left.
     """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in _CONTENT_TYPES and not kind.endswith("+json"):
+        raise RefusedError(
+            "unsupported_media", f"Content-Type {kind[:80]!r} is not taken; send application/json"
+        )
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         raise RefusedError(
