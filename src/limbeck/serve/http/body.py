@@ -19,8 +19,8 @@ _LINGER_BYTES = 64 << 20
 _MAX_LENGTH_DIGITS = 18
 
 
-# JSON and the names that it comes by: what curl says of --data, what browsers say of plain text, and
-# binary tensors behind their JSON.
+# JSON and the names that it comes by: what curl says of --data, what browsers say of plain text,
+# and binary tensors behind their JSON.
 _CONTENT_TYPES = frozenset(
     {
         "application/json",
