@@ -25,6 +25,8 @@ from limbeck.errors import EngineError
 MARK = "LIMBECK_BENCH_MARK"
 START_S = 180.0
 STOP_S = 10.0
+# A server that says so has understood nothing, and never will.
+_NEVER = (400, 422)
 # What a server said last, in an error message.
 _SAID = 2000
 
@@ -124,17 +126,13 @@ def _wait(process: subprocess.Popen[bytes], port: int, probe: Probe, log: Path) 
     """Until the probe is answered.
 
     Raises:
-        EngineError: the process ended, or START_S passed; with what it said last.
+        EngineError: the process ended, did not understand, or START_S passed; with what it said.
     """
     deadline = time.monotonic() + START_S
     found = "no answer"
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            said = log.read_text(encoding="utf-8", errors="replace")[-_SAID:].strip()
-            raise EngineError(
-                f"the server ended with status {process.returncode} before it was ready; "
-                f"its log is {log} and ends: {said}"
-            )
+            raise _unready(f"ended with status {process.returncode} before it was ready", log)
         try:
             status, _, body = ask(port, probe.method, probe.path, probe.body, timeout_s=10)
         except (OSError, http.client.HTTPException) as error:
@@ -143,11 +141,15 @@ def _wait(process: subprocess.Popen[bytes], port: int, probe: Probe, log: Path) 
             if status == 200:
                 return
             found = f"status {status}: {body[:200].decode(errors='replace')}"
+            if status in _NEVER:
+                raise _unready(f"did not understand its first request ({found})", log)
         time.sleep(0.02)
+    raise _unready(f"was not ready within {START_S:.0f} s ({found})", log)
+
+
+def _unready(why: str, log: Path) -> EngineError:
     said = log.read_text(encoding="utf-8", errors="replace")[-_SAID:].strip()
-    raise EngineError(
-        f"the server was not ready within {START_S:.0f} s ({found}); its log is {log} and ends: {said}"
-    )
+    return EngineError(f"the server {why}; its log is {log} and ends: {said}")
 
 
 def _stop(process: subprocess.Popen[bytes], mark: str) -> None:

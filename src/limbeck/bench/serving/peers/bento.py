@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import bentoml
 
@@ -12,6 +13,14 @@ from limbeck.bench.serving.peers.texts import OnnxTexts
 
 if VARIABLE in os.environ:
     SETTINGS = Settings.from_environment()
+    # BentoML refuses batches of one.
+    BATCHING: dict[str, Any] = {}
+    if SETTINGS.batch > 1:
+        BATCHING = {
+            "batchable": True,
+            "max_batch_size": SETTINGS.batch,
+            "max_latency_ms": int(SETTINGS.wait_ms),
+        }
 
     @bentoml.service(name="texts", workers=SETTINGS.workers, traffic={"timeout": 30})
     class Texts:
@@ -20,12 +29,7 @@ if VARIABLE in os.environ:
         def __init__(self) -> None:
             self.model = OnnxTexts(SETTINGS)
 
-        @bentoml.api(
-            route="/classify",
-            batchable=SETTINGS.batch > 1,
-            max_batch_size=SETTINGS.batch,
-            max_latency_ms=int(SETTINGS.wait_ms),
-        )
+        @bentoml.api(route="/classify", **BATCHING)  # type: ignore[untyped-decorator]
         def classify(self, text: list[str]) -> list[list[float]]:
             return self.model.classify(text)
 

@@ -1,6 +1,7 @@
-"""LitServe: tokenising and model in its worker processes, its dynamic batching in front."""
+"""LitServe: tokenising and model in its worker processes, its dynamic batching in front.
 
-from __future__ import annotations
+Annotations are evaluated as they stand here: LitServe reads the request's from `decode_request`.
+"""
 
 from typing import Any
 
