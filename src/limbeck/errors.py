@@ -47,3 +47,7 @@ class MissingExtraError(LimbeckError, ImportError):
 
 class GateError(LimbeckError):
     """A model lost more than it may; the message says on which rows, and how much."""
+
+
+class TargetError(LimbeckError):
+    """A server to be measured that cannot be reached, or refuses what it is asked."""
