@@ -199,11 +199,11 @@ def _row(rows: Any) -> list[float]:
 
 def question(dialect: Dialect, text: str) -> Question:
     """One text in a dialect: the body, and how its answer reads."""
+    body: dict[str, Any] = {"text": text}
+    path, read = "/classify", _classified
     if dialect == "oip":
         content = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
         body, path, read = {"inputs": [content]}, f"/v2/models/{MODEL_NAME}/infer", _oip
     elif dialect == "bento":
-        body, path, read = {"text": [text]}, "/classify", _bento  # type: ignore[dict-item]
-    else:
-        body, path, read = {"text": text}, "/classify", _classified  # type: ignore[dict-item]
+        body, read = {"text": [text]}, _bento
     return Question(path=path, body=json.dumps(body).encode(), probabilities=read)

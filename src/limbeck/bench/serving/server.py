@@ -25,8 +25,9 @@ from limbeck.errors import EngineError
 MARK = "LIMBECK_BENCH_MARK"
 START_S = 180.0
 STOP_S = 10.0
-# A server that says so has understood nothing, and never will.
-_NEVER = (400, 422)
+# A server that keeps saying so has understood nothing, and never will.
+_NEVER = (422, 500)
+_NEVER_TRIES = 20
 # What a server said last, in an error message.
 _SAID = 2000
 
@@ -76,9 +77,9 @@ def _begun(root: int, mark: str) -> set[int]:
             if state == "Z":
                 continue
             parents[pid] = int(parent)
-            if root in (pid, int(session)):
-                found.add(pid)
-            elif wanted in (entry / "environ").read_bytes().split(b"\0"):
+            if root in (pid, int(session)) or wanted in (entry / "environ").read_bytes().split(
+                b"\0"
+            ):
                 found.add(pid)
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
@@ -130,6 +131,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, probe: Probe, log: Path) 
     """
     deadline = time.monotonic() + START_S
     found = "no answer"
+    never = 0
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise _unready(f"ended with status {process.returncode} before it was ready", log)
@@ -142,7 +144,10 @@ def _wait(process: subprocess.Popen[bytes], port: int, probe: Probe, log: Path) 
                 return
             found = f"status {status}: {body[:200].decode(errors='replace')}"
             if status in _NEVER:
-                raise _unready(f"did not understand its first request ({found})", log)
+                never += 1
+                time.sleep(0.1)
+            if never > _NEVER_TRIES:
+                raise _unready(f"does not answer its first request ({found})", log)
         time.sleep(0.02)
     raise _unready(f"was not ready within {START_S:.0f} s ({found})", log)
 

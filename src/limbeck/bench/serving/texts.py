@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from limbeck.errors import InputError
-UNIQUE = "@limbeck-unique@"
+from limbeck.loadtest import UNIQUE
 
 # Log-normal numbers of words, as those of short descriptions and messages are: 48 in the middle,
 # one in a hundred over 190. Cut at both ends.

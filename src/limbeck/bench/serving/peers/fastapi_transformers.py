@@ -23,7 +23,7 @@ def make_app() -> Any:
 
     def probabilities(text: str) -> list[float]:
         with torch.inference_mode():
-            found = pipeline(text, truncation=True, max_length=settings.max_tokens)
+            (found,) = pipeline([text], truncation=True, max_length=settings.max_tokens)
         return [each["score"] for each in sorted(found, key=lambda each: order[each["label"]])]
 
     return threadpool.make_app(settings, probabilities)

@@ -38,7 +38,9 @@ if __name__ == "__main__":
     settings = Settings.from_arguments()
     server = litserve.LitServer(
         Api(
-            max_batch_size=settings.batch, batch_timeout=settings.wait_ms / 1e3, api_path="/classify"
+            max_batch_size=settings.batch,
+            batch_timeout=settings.wait_ms / 1e3,
+            api_path="/classify",
         ),
         accelerator="cpu",
         devices=1,

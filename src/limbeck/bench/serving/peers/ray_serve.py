@@ -30,9 +30,7 @@ def make_deployment(settings: Settings) -> Any:
         def __init__(self) -> None:
             self.model = OnnxTexts(settings)
 
-        @serve.batch(
-            max_batch_size=settings.batch, batch_wait_timeout_s=settings.wait_ms / 1e3
-        )
+        @serve.batch(max_batch_size=settings.batch, batch_wait_timeout_s=settings.wait_ms / 1e3)
         async def classify(self, texts: list[str]) -> list[list[float]]:
             return self.model.classify(texts)
 
