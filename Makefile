@@ -22,11 +22,11 @@ system:
 
 # One stamp a set of extras; a folder's stamp holds for smaller sets too (tools/install.sh knows).
 $(VENV)/.stamp-demo: $(INPUTS) | system
-	tools/install.sh $(PYTHON) $(VENV) demo
+	tools/install.sh $(PYTHON) $(VENV) demo,serve
 	@touch $@
 
 $(VENV)/.stamp-dev: $(INPUTS) | system
-	tools/install.sh $(PYTHON) $(VENV) forge,demo,bench,dev
+	tools/install.sh $(PYTHON) $(VENV) forge,demo,serve,bench,dev
 	@touch $@ $(VENV)/.stamp-demo
 
 $(VENV_RUNTIME)/.stamp: $(INPUTS) | system

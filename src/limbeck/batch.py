@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ class PackedBatch:
 
 def _concatenate(rows: Sequence[Sequence[int]], total: int, what: str) -> npt.NDArray[np.int32]:
     try:
-        flat = np.fromiter((token for row in rows for token in row), dtype=np.int64, count=total)
+        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=total)
     except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must be integers: {error}") from None
     if total and (int(flat.min()) < 0 or int(flat.max()) > np.iinfo(np.int32).max):

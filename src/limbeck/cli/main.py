@@ -38,8 +38,11 @@ COMMANDS: dict[str, str] = {
     "verify": "Compare torch, the numpy oracle and the engine on golden inputs of many lengths.",
     "inspect": "Describe a model, or the lengths of texts in a file.",
     "evaluate": "Measure how good a model's answers are, on labelled rows.",
+    "serve": "Answer requests over HTTP: several protocols, before their deadlines.",
     "predict": "Answer texts from arguments, a file or standard input.",
+    "embed": "Compute the vectors of a file's texts beforehand, for cache.preload of a server.",
     "profile": "Show where the time of a forward pass goes.",
+    "loadtest": "Send load to a server, open loop, and measure what it answers in time.",
     "bench": "Measure every kernel against the peak of this machine.",
     "tune": "Measure what each kernel costs here, for models loaded from now on.",
 }

@@ -13,12 +13,14 @@ from limbeck.data.readers import (
     Question,
     Row,
     Sentence,
+    Timed,
     format_of,
     read_conll,
     read_rows,
     read_squad,
     read_stream,
     read_tagged,
+    read_times,
 )
 
 __all__ = [
@@ -29,10 +31,12 @@ __all__ = [
     "Question",
     "Row",
     "Sentence",
+    "Timed",
     "format_of",
     "read_conll",
     "read_rows",
     "read_squad",
     "read_stream",
     "read_tagged",
+    "read_times",
 ]

@@ -100,9 +100,7 @@ class Connection(asyncio.Protocol):
         length = len(name)
         if length == 13 and name.lower() == b"server-timing":
             self.owner.timing(self, value)
-        elif (length == 14 and name.lower() == b"content-length") or (
-            length == 17 and name.lower() == b"transfer-encoding"
-        ):
+        elif length in (14, 17) and name.lower() in (b"content-length", b"transfer-encoding"):
             self._sized = True
         elif length == 11 and name.lower() == b"retry-after":
             self.owner.retry_after()

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from limbeck.loadtest import outcomes
 from limbeck.loadtest.alarm import Alarm
 from limbeck.loadtest.connection import Connection
+from limbeck.loadtest.once import Door, ask
 from limbeck.loadtest.outcomes import Recorder, Samples
 from limbeck.loadtest.target import Wire
 
@@ -40,10 +41,7 @@ class Part:
     whose answers are kept (the server's metrics).
     """
 
-    host: str
-    port: int
-    secure: bool
-    server_name: str
+    door: Door
     wires: Sequence[Wire]
     scheduled_s: npt.NDArray[np.float64]
     which: npt.NDArray[np.int32]
@@ -87,7 +85,7 @@ class Generator:
         self._start = 0.0
         self._stopping = False
         self._told = 0.0
-        self._ssl = ssl.create_default_context() if part.secure else None
+        self._ssl = part.door.context()
 
     async def run(self, start: float) -> Samples:
         """Send everything, wait for what is in flight, and return the samples.
@@ -178,11 +176,8 @@ class Generator:
 
     def _write(self, connection: Connection) -> None:
         wire, number = connection.wire, connection.number
-        data = wire.head
-        if wire.tail is not None:
-            data = b"%b%016x%b" % (data, self._salt + number, wire.tail)
         connection.keep_body = wire.check is not None and number % self._part.check_every == 0
-        connection.send(data)
+        connection.send(wire.numbered(self._salt + number))
 
     def _free(self) -> Connection | None:
         """The connection that rested least; those that rested too long are closed."""
@@ -199,15 +194,14 @@ class Generator:
         return None
 
     async def _connect(self, connection: Connection) -> None:
-        part = self._part
-        number = connection.number
+        door, number = self._part.door, connection.number
         try:
             await self._loop.create_connection(
                 lambda: connection,
-                part.host,
-                part.port,
+                door.host,
+                door.port,
                 ssl=self._ssl,
-                server_hostname=part.server_name if self._ssl is not None else None,
+                server_hostname=door.server_name if self._ssl is not None else None,
             )
         except OSError as error:
             self._open -= 1
@@ -329,59 +323,15 @@ class Generator:
         await asyncio.sleep(max(0.0, self._start - time.monotonic()))
         while True:
             began = time.monotonic()
-            page = await fetch(self._part, wire, self._ssl)
-            if page is None:
-                return  # no metrics here: nobody asks again
-            self._record.metrics.append((began - self._start, page))
+            try:
+                answer = await ask(self._part.door, wire, 5.0, self._ssl)
+            except OSError:
+                answer = None
+            if answer is not None:
+                if answer.status != 200:
+                    return  # no metrics here: nobody asks again
+                self._record.metrics.append((began - self._start, answer.body))
             await asyncio.sleep(max(0.1, self._part.watch_every_s + began - time.monotonic()))
-
-
-async def fetch(part: Part, wire: Wire, context: ssl.SSLContext | None) -> bytes | None:
-    """The body of one answer with status 200, or None. It must carry a length or end its
-    connection."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[bytes | None] = loop.create_future()
-    connection = Connection(_Once(done), 0, wire)
-    try:
-        async with asyncio.timeout(5):
-            await loop.create_connection(
-                lambda: connection,
-                part.host,
-                part.port,
-                ssl=context,
-                server_hostname=part.server_name if context is not None else None,
-            )
-            return await done
-    except (OSError, TimeoutError):
-        return None
-    finally:
-        connection.close()
-
-
-class _Once:
-    """The owner of a connection for one request."""
-
-    def __init__(self, done: asyncio.Future[bytes | None]) -> None:
-        self._done = done
-
-    def connected(self, connection: Connection) -> None:
-        connection.keep_body = True
-        connection.send(connection.wire.head)
-
-    def answered(self, connection: Connection, status: int) -> None:
-        connection.number = -1
-        if not self._done.done():
-            self._done.set_result(b"".join(connection.body) if status == 200 else None)
-
-    def timing(self, connection: Connection, header: bytes) -> None:
-        pass
-
-    def retry_after(self) -> None:
-        pass
-
-    def broke(self, connection: Connection, problem: str) -> None:
-        if not self._done.done():
-            self._done.set_result(None)
 
 
 def _connecting(error: OSError) -> str:

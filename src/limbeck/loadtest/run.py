@@ -27,6 +27,7 @@ from limbeck.loadtest.target import Address, Request, Wire, address, wire
 
 try:
     from limbeck.loadtest.generator import Generator, Part, Progress
+    from limbeck.loadtest.once import Door
 except ImportError as error:
     if (error.name or "").split(".")[0] != "httptools":
         raise
@@ -105,10 +106,7 @@ def _part(plan: Plan, to: Address, host: str, schedule: Schedule) -> Part:
         kept = tuple(h for h in keys if h[0].lower() in ("authorization", "x-api-key"))
         watch = wire(Request(method="GET", path=plan.watch, headers=kept), to)
     return Part(
-        host=host,
-        port=to.port,
-        secure=to.secure,
-        server_name=to.host,
+        door=Door(host=host, port=to.port, secure=to.secure, server_name=to.host),
         wires=[wire(request, to) for request in plan.target.requests],
         scheduled_s=schedule.scheduled_s,
         which=schedule.which,

@@ -113,6 +113,12 @@ class Wire:
     check: Check | None
     deadline_s: float
 
+    def numbered(self, number: int) -> bytes:
+        """The bytes of one sending; number: below 2**64."""
+        if self.tail is None:
+            return self.head
+        return b"%b%016x%b" % (self.head, number, self.tail)
+
 
 def wire(request: Request, to: Address) -> Wire:
     """HTTP/1.1 bytes of a request.

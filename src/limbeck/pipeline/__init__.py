@@ -11,20 +11,26 @@ from types import ModuleType
 from typing import Any
 
 from limbeck.pipeline.base import Pipeline
+from limbeck.pipeline.batching import together
 from limbeck.pipeline.build import pipeline
 from limbeck.pipeline.question_answering import QuestionAnsweringPipeline
+from limbeck.pipeline.steps import Asked, Steps, follow
 from limbeck.pipeline.text_classification import TextClassificationPipeline
 from limbeck.pipeline.token_classification import TokenClassificationPipeline
 from limbeck.pipeline.vectors import FeatureExtractionPipeline, SentenceEmbeddingPipeline
 
 __all__ = [
+    "Asked",
     "FeatureExtractionPipeline",
     "Pipeline",
     "QuestionAnsweringPipeline",
     "SentenceEmbeddingPipeline",
+    "Steps",
     "TextClassificationPipeline",
     "TokenClassificationPipeline",
+    "follow",
     "pipeline",
+    "together",
 ]
 
 

@@ -8,16 +8,14 @@ from dataclasses import dataclass, fields, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from limbeck.errors import InputError
 from limbeck.pipeline.batching import run
+from limbeck.pipeline.steps import F32, Asked, Steps, follow
 from limbeck.spec import Task
 from limbeck.text import Encoded, Tokenizer, check_text
 
 if TYPE_CHECKING:
-    from limbeck.runtimes import Model, Output
+    from limbeck.runtimes import Model
 
 # Texts that are tokenised, sorted by length and computed before the next ones: enough to sort
 # well, few enough that a long list needs little memory at a time.
@@ -155,16 +153,33 @@ class Pipeline(ABC, Generic[OptionsT]):
         return [
             answer
             for start in range(0, len(items), _CHUNK_TEXTS)
-            for answer in self._answer(items[start : start + _CHUNK_TEXTS], options)
+            for answer in follow(
+                self._steps(items[start : start + _CHUNK_TEXTS], options),
+                lambda asked: self._run(asked, options),
+            )
         ]
+
+    def steps(self, inputs: Sequence[Any], *, first: int = 0, **options: Any) -> Steps[list[Any]]:
+        """The way to the answers of some inputs, one each; the model's work is the caller's.
+
+        Args:
+            first: the place of the first input among the caller's, for error messages.
+
+        Raises:
+            InputError: at once for a bad option or input; while they are followed, for what shows
+                when texts are tokenised.
+        """
+        chosen = self.options.updated(options, self.task)
+        items = [self._item(value, first + offset) for offset, value in enumerate(inputs)]
+        return self._steps(items, chosen)
 
     def _item(self, value: Any, position: int) -> Item:
         """One input, checked. Raises InputError naming its position."""
         return Item(position=position, text=check_text(value, f"text {position}"))
 
     @abstractmethod
-    def _answer(self, items: Sequence[Item], options: OptionsT) -> list[Any]:
-        """Answers to some items, in their order."""
+    def _steps(self, items: Sequence[Item], options: OptionsT) -> Steps[list[Any]]:
+        """The way to the answers to some items, in their order."""
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -215,13 +230,11 @@ class Pipeline(ABC, Generic[OptionsT]):
                 )
         return [encoded[item.position] for item in items]
 
-    def _run(
-        self, encoded: Sequence[Encoded], output: Output, options: OptionsT
-    ) -> list[npt.NDArray[np.float32]]:
+    def _run(self, asked: Asked, options: OptionsT) -> list[F32]:
         return run(
             self.model,
-            encoded,
-            output=output,
+            asked.encoded,
+            output=asked.output,
             batch_size=options.batch_size,
             max_batch_tokens=options.max_batch_tokens,
         )

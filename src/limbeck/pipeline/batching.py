@@ -61,24 +61,28 @@ def run(
     Raises:
         InputError: see `Model.forward`.
     """
-    spec = model.spec
-    head = spec.task.head
+    results: dict[int, npt.NDArray[np.float32]] = {}
+    lengths = [len(one) for one in encoded]
+    for group in batches(lengths, batch_size=batch_size, max_batch_tokens=max_batch_tokens):
+        parts = together(model, [encoded[index] for index in group], output)
+        results.update(zip(group, parts, strict=True))
+    return [results[index] for index in range(len(encoded))]
+
+
+def together(
+    model: Model, encoded: Sequence[Encoded], output: Output
+) -> list[npt.NDArray[np.float32]]:
+    """Compute `output` for each sequence, all in one batch; see `run`."""
+    head = model.spec.task.head
     per_token = output == "hidden" or (
         output == "logits" and head is not None and head.kind == "token"
     )
-    with_types = reads_type_ids(spec)
-    lengths = [len(one) for one in encoded]
-    results: dict[int, npt.NDArray[np.float32]] = {}
-    for group in batches(lengths, batch_size=batch_size, max_batch_tokens=max_batch_tokens):
-        values = model.forward(
-            [encoded[index].ids for index in group],
-            [encoded[index].type_ids for index in group] if with_types else None,
-            output=output,
-        )
-        if per_token:
-            ends = np.cumsum([lengths[index] for index in group])
-            parts = np.split(values, ends[:-1])
-        else:
-            parts = list(values)
-        results.update(zip(group, parts, strict=True))
-    return [results[index] for index in range(len(encoded))]
+    values = model.forward(
+        [one.ids for one in encoded],
+        [one.type_ids for one in encoded] if reads_type_ids(model.spec) else None,
+        output=output,
+    )
+    if not per_token:
+        return list(values)
+    ends = np.cumsum([len(one) for one in encoded])
+    return np.split(values, ends[:-1])

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from limbeck.errors import InputError
 from limbeck.pipeline.base import Item, Options, Pipeline, check_integer
+from limbeck.pipeline.steps import Asked, Steps
 from limbeck.spec import Task
 from limbeck.tasks import question_answering
 from limbeck.text import check_text
@@ -90,7 +91,7 @@ class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringOptions]):
             raise InputError(f"the {'context' if question else 'question'} {position} is empty")
         return Item(position=position, text=question, pair=context)
 
-    def _answer(self, items: Sequence[Item], options: QuestionAnsweringOptions) -> list[Any]:
+    def _steps(self, items: Sequence[Item], options: QuestionAnsweringOptions) -> Steps[list[Any]]:
         windows = [
             self.tokenizer.question_windows(
                 item.text,
@@ -100,7 +101,8 @@ class QuestionAnsweringPipeline(Pipeline[QuestionAnsweringOptions]):
             )
             for item in items
         ]
-        logits = iter(self._run([one for some in windows for one in some], "logits", options))
+        flat = [window for of_question in windows for window in of_question]
+        logits = iter((yield Asked(encoded=flat, output="logits")))
         answers: list[Any] = []
         for item, of_question in zip(items, windows, strict=True):
             found = question_answering(

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from limbeck.errors import InputError
 from limbeck.pipeline.base import Item, Options, Pipeline
+from limbeck.pipeline.steps import Asked, Steps
 from limbeck.pipeline.windows import LOOKS, SUSPICION, Looks, Reading, read_in_windows
 from limbeck.spec import Task, TaskSpec
 from limbeck.tasks import TOP_LABEL, TopK, class_scores, decide, default_function
@@ -144,15 +145,15 @@ class TextClassificationPipeline(Pipeline[TextClassificationOptions]):
             raise InputError(f"{where} is a list; give a pair as {{'text': ..., 'text_pair': ...}}")
         return super()._item(value, position)
 
-    def _answer(self, items: Sequence[Item], options: TextClassificationOptions) -> list[Any]:
+    def _steps(self, items: Sequence[Item], options: TextClassificationOptions) -> Steps[list[Any]]:
         task = self.model.spec.task
         self._check_options(options, task)
         if options.window:
             return [
                 self._present(reading.scores, reading.own_scores, options, reading)
-                for reading in self._read(items, options)
+                for reading in (yield from self._read(items, options))
             ]
-        rows = self._run(self._encode(items, options), "logits", options)
+        rows = yield Asked(encoded=self._encode(items, options), output="logits")
         return [
             self._present(
                 class_scores(row, task, options.function_to_apply),
@@ -162,7 +163,9 @@ class TextClassificationPipeline(Pipeline[TextClassificationOptions]):
             for row in rows
         ]
 
-    def _read(self, items: Sequence[Item], options: TextClassificationOptions) -> list[Reading]:
+    def _read(
+        self, items: Sequence[Item], options: TextClassificationOptions
+    ) -> Steps[list[Reading]]:
         for item in items:
             if item.pair is not None:
                 raise InputError(f"text {item.position} is a pair; window=True reads single texts")
@@ -173,17 +176,18 @@ class TextClassificationPipeline(Pipeline[TextClassificationOptions]):
         looks = None
         if label is not None:
             looks = Looks(label=label, count=options.window_looks, above=above)
-        return read_in_windows(
-            [item.text for item in items],
-            self.tokenizer,
-            task,
-            lambda windows: self._run(windows, "logits", options),
-            max_tokens=self._max_tokens(options),
-            stride=options.stride,
-            reduce=options.window_reduce,
-            looks=looks,
-            function=parse_function(options.function_to_apply, task),
-            own_function=default_function(task),
+        return (
+            yield from read_in_windows(
+                [item.text for item in items],
+                self.tokenizer,
+                task,
+                max_tokens=self._max_tokens(options),
+                stride=options.stride,
+                reduce=options.window_reduce,
+                looks=looks,
+                function=parse_function(options.function_to_apply, task),
+                own_function=default_function(task),
+            )
         )
 
     def _present(

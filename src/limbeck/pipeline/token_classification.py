@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from limbeck.errors import InputError
 from limbeck.pipeline.base import Item, Options, Pipeline
+from limbeck.pipeline.steps import Asked, Steps
 from limbeck.spec import Task
 from limbeck.tasks import token_classification
 from limbeck.tasks.token_classification import parse_aggregation
@@ -50,7 +51,9 @@ class TokenClassificationPipeline(Pipeline[TokenClassificationOptions]):
     task: ClassVar[Task] = "token-classification"
     options_type: ClassVar[type[Options]] = TokenClassificationOptions
 
-    def _answer(self, items: Sequence[Item], options: TokenClassificationOptions) -> list[Any]:
+    def _steps(
+        self, items: Sequence[Item], options: TokenClassificationOptions
+    ) -> Steps[list[Any]]:
         tokenizer = self.tokenizer
         if options.stride is None:
             windows = [[one] for one in self._encode(items, options)]
@@ -61,7 +64,7 @@ class TokenClassificationPipeline(Pipeline[TokenClassificationOptions]):
                 for item in items
             ]
         flat = [window for of_text in windows for window in of_text]
-        logits = iter(self._run(flat, "logits", options))
+        logits = iter((yield Asked(encoded=flat, output="logits")))
         return [
             token_classification(
                 [next(logits) for _ in of_text],

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from limbeck.errors import InputError
 from limbeck.pipeline.base import Item, Options, Pipeline
+from limbeck.pipeline.steps import Asked, Steps
 from limbeck.spec import Task
 from limbeck.tasks import normalize, pool, sentence_embedding
 
@@ -57,8 +57,8 @@ class FeatureExtractionPipeline(Pipeline[FeatureExtractionOptions]):
     def check_model(self) -> None:
         """Every encoder has hidden states, whatever its head."""
 
-    def _answer(self, items: Sequence[Item], options: FeatureExtractionOptions) -> list[Any]:
-        hidden = self._run(self._encode(items, options), "hidden", options)
+    def _steps(self, items: Sequence[Item], options: FeatureExtractionOptions) -> Steps[list[Any]]:
+        hidden = yield Asked(encoded=self._encode(items, options), output="hidden")
         if options.return_tensors:
             return [one[None] for one in hidden]
         return [[one.tolist()] for one in hidden]
@@ -91,15 +91,13 @@ class SentenceEmbeddingPipeline(Pipeline[SentenceEmbeddingOptions]):
             return np.empty((0, width), dtype=np.float32)
         return np.stack(answers)
 
-    def _answer(
-        self, items: Sequence[Item], options: SentenceEmbeddingOptions
-    ) -> list[npt.NDArray[np.float32]]:
+    def _steps(self, items: Sequence[Item], options: SentenceEmbeddingOptions) -> Steps[list[Any]]:
         task = self.model.spec.task
         encoded = self._encode(items, options)
         if len(task.pooling) == 1:
-            pooled = self._run(encoded, task.pooling[0], options)
+            pooled = yield Asked(encoded=encoded, output=task.pooling[0])
         else:
-            hidden = self._run(encoded, "hidden", options)
+            hidden = yield Asked(encoded=encoded, output="hidden")
             pooled = [pool(one, task.pooling) for one in hidden]
         vectors = sentence_embedding(np.stack(pooled), task)
         if options.normalize_embeddings and not task.normalize:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from limbeck.pipeline.steps import Asked, Steps
 from limbeck.spec import TaskSpec
 from limbeck.tasks import FunctionToApply, class_scores
 from limbeck.text import Encoded, Tokenizer
@@ -66,7 +67,6 @@ def read_in_windows(
     texts: Sequence[str],
     tokenizer: Tokenizer,
     task: TaskSpec,
-    forward: Callable[[Sequence[Encoded]], list[_Scores]],
     *,
     max_tokens: int,
     stride: int | None,
@@ -74,13 +74,12 @@ def read_in_windows(
     looks: Looks | None,
     function: FunctionToApply,
     own_function: FunctionToApply,
-) -> list[Reading]:
+) -> Steps[list[Reading]]:
     """Read each text in windows of `max_tokens`, cut where sentences end.
 
     Half a sentence misleads: the number of a museum without the museum looks like anybody's.
 
     Args:
-        forward: windows of all the texts -> their logits [L] each.
         looks: "max" takes all scores from the window in which this label is highest, by the
             model's own function, and, of further looks, the mean of such windows' logits; None:
             each label's own maximum.
@@ -98,13 +97,14 @@ def read_in_windows(
             for text in chosen
         ]
 
-    def logits_of(windows: Sequence[Sequence[Encoded]]) -> list[_Scores]:
+    def logits_of(windows: Sequence[Sequence[Encoded]]) -> Steps[list[_Scores]]:
         """[windows, L] of each text."""
-        rows = iter(forward([window for of_text in windows for window in of_text]))
+        flat = [window for of_text in windows for window in of_text]
+        rows = iter((yield Asked(encoded=flat, output="logits")))
         return [np.stack([next(rows) for _ in of_text]) for of_text in windows]
 
     windows = windows_of(texts, max_tokens)
-    logits = logits_of(windows)
+    logits = yield from logits_of(windows)
     if looks is None or reduce == "mean":
         return [
             _by_label(of_text, rows, task, reduce, function, own_function)
@@ -127,7 +127,8 @@ def read_in_windows(
     for share in LOOKS[1 : looks.count]:
         length = max(smallest, int(share * max_tokens))
         smaller = windows_of([texts[index] for index in again], length)
-        for index, rows in zip(again, logits_of(smaller), strict=True):
+        found_again = yield from logits_of(smaller)
+        for index, rows in zip(again, found_again, strict=True):
             seen[index].append(rows[highest(rows)])
     for index, same in seen.items():
         found[index] = np.mean(same, axis=0, dtype=np.float32)

@@ -10,6 +10,7 @@ from limbeck.data.readers.read import FORMATS, Format, format_of, read_rows, rea
 from limbeck.data.readers.row import BadRows, Row
 from limbeck.data.readers.squad import Answer, Question, read_squad
 from limbeck.data.readers.tagged import read_tagged
+from limbeck.data.readers.times import Timed, read_times
 
 __all__ = [
     "FORMATS",
@@ -19,10 +20,12 @@ __all__ = [
     "Question",
     "Row",
     "Sentence",
+    "Timed",
     "format_of",
     "read_conll",
     "read_rows",
     "read_squad",
     "read_stream",
     "read_tagged",
+    "read_times",
 ]

@@ -1,0 +1,26 @@
+"""A file of results, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from limbeck.errors import InputError
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write under another name, sync, rename.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"cannot write {path}: {error}") from None

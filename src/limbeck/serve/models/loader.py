@@ -1,0 +1,107 @@
+"""From settings to a model that is loaded, checked and warm. Runs in a thread of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from limbeck import pipeline
+from limbeck.errors import LimbeckError, ModelError
+from limbeck.pipeline import Asked, together
+from limbeck.runtimes import Model, Output, load
+from limbeck.serve.breaker import Breaker
+from limbeck.serve.models.hosted import Hosted
+from limbeck.serve.scheduler import CostModel
+from limbeck.serve.settings import BreakerSettings, ModelSettings
+from limbeck.spec import Task
+
+# Rows and tokens of the batches that a model is warmed with: its cost is fitted to their times.
+# They stay small, for the server is not ready before, or is answering others meanwhile.
+_WARM_BATCHES = ((1, 16), (1, 64), (4, 32), (1, 256), (8, 64))
+_WARM_WORD = "a "
+
+LoadModel = Callable[[ModelSettings], Model]
+
+
+def load_model(settings: ModelSettings, *, threads: int | None, instances: int) -> Model:
+    """The model of some settings, through `limbeck.load`.
+
+    Raises:
+        LimbeckError: see there.
+    """
+    return load(
+        settings.path,
+        precision=settings.precision,
+        runtime=settings.runtime,
+        device=settings.device,
+        task=settings.task,
+        threads=threads,
+        instances=instances,
+    )
+
+
+def host(
+    settings: ModelSettings, loading: LoadModel, breaker: BreakerSettings, *, generation: int
+) -> Hosted:
+    """Load, check the digest, warm up.
+
+    Raises:
+        LimbeckError: it cannot be loaded, is not the one that was asked for, or does not compute.
+    """
+    model = loading(settings)
+    if settings.digest is not None and model.digest != settings.digest:
+        raise ModelError(
+            f"{settings.path} has digest {model.digest}, and the configuration asks for "
+            f"{settings.digest}"
+        )
+    pipe = pipeline(model.spec.task.task, model, **settings.options)
+    samples = warm(model)
+    described = model.describe()
+    return Hosted(
+        pipe,
+        settings,
+        generation=generation,
+        size_bytes=int(described.get("weights_bytes", 0)) + int(described.get("arena_bytes", 0)),
+        cost=CostModel.from_samples(samples),
+        breaker=Breaker(breaker),
+    )
+
+
+def warm(model: Model) -> list[tuple[list[int], float]]:
+    """Run batches of several shapes; their lengths, and the seconds that each took.
+
+    Raises:
+        ModelError: the scores are no finite numbers.
+    """
+    output = _output(model.spec.task.task, model)
+    longest = min(model.spec.task.max_tokens, model.spec.encoder.max_tokens)
+    tokenizer = model.tokenizer()
+    samples = []
+    for rows, tokens in _WARM_BATCHES:
+        tokens = max(tokenizer.special_tokens() + 1, min(tokens, longest))
+        encoded = tokenizer.encode([_WARM_WORD * tokens] * rows, max_tokens=tokens)
+        asked = Asked(encoded=encoded, output=output)
+        seconds = []
+        for _ in range(2):
+            began = time.perf_counter()
+            answers = together(model, asked.encoded, asked.output)
+            seconds.append(time.perf_counter() - began)
+        if not all(bool((row == row).all()) for row in answers):
+            raise ModelError(f"{model.source} answers a test text with numbers that are none")
+        samples.append(([len(one) for one in encoded], max(min(seconds), 1e-6)))
+    return samples
+
+
+def _output(task: Task, model: Model) -> Output:
+    if task == "feature-extraction":
+        return "hidden"
+    if task == "sentence-embedding":
+        pooling = model.spec.task.pooling
+        return pooling[0] if len(pooling) == 1 else "hidden"
+    return "logits"
+
+
+def explain(error: BaseException) -> str:
+    """What went wrong, in one line for logs and probes."""
+    text = str(error).strip().split("\n")[0]
+    return text if isinstance(error, LimbeckError) and text else f"{type(error).__name__}: {text}"

@@ -1,0 +1,388 @@
+"""The heart: a request goes in at the top, and its answer or a refusal comes out.
+
+The order of the gates: model, deadline, breaker, tokens' share, cache, admission, queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from limbeck.errors import InputError
+from limbeck.serve.breaker import Permit
+from limbeck.serve.cache import Cache, Hit, Lead, RowKeys, Wait
+from limbeck.serve.dispatch import BatchDone, Dispatcher
+from limbeck.serve.models import Hosted, Models
+from limbeck.serve.models.loader import LoadModel, load_model
+from limbeck.serve.rates import Rates
+from limbeck.serve.refused import Reason, RefusedError
+from limbeck.serve.request import PRIORITIES, Answer, Request, Timing
+from limbeck.serve.rows import Rows
+from limbeck.serve.scheduler import Scheduler, SchedulerConfig
+from limbeck.serve.settings import Settings
+
+_Value = TypeVar("_Value")
+
+# Shorter inputs are tokenised in the event loop: handing work to a thread and back takes about as
+# long as tokenising so many characters.
+_INLINE_CHARACTERS = 600
+
+
+class Service:
+    """All that is shared between protocols. Made, used and closed in one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        loading: LoadModel | None = None,
+        on_batch: Callable[[BatchDone], None] = lambda done: None,
+        on_reload: Callable[[bool], None] = lambda ok: None,
+    ) -> None:
+        """Args: loading: how a model is loaded; None for `limbeck.load`. on_batch, on_reload: for
+        metrics; the first is called by threads.
+        """
+        self.settings = settings
+        server, queue = settings.server, settings.queue
+        if loading is None:
+
+            def loading(model: Any) -> Any:
+                return load_model(model, threads=server.threads, instances=server.instances)
+
+        self.models = Models(settings, loading, on_reload=on_reload)
+        self.cache = Cache(settings.cache.size_bytes, ttl_s=settings.cache.ttl_s)
+        self.rates = Rates(
+            tokens_per_s=settings.rate.tokens_per_s, burst_tokens=settings.rate.burst_tokens
+        )
+        self.dispatcher = Dispatcher(
+            Scheduler(
+                SchedulerConfig(
+                    queue_tokens=queue.max_tokens,
+                    max_batch_tokens=queue.max_batch_tokens,
+                    max_batch_rows=queue.max_batch_rows,
+                    max_batch_s=queue.max_batch_ms / 1000,
+                    classes=len(PRIORITIES),
+                    ageing_s=queue.ageing_s,
+                ),
+                server.instances,
+                lambda lane: lane[0].cost,  # type: ignore[index]
+            ),
+            workers=server.instances,
+            on_batch=on_batch,
+        )
+        self._texts = ThreadPoolExecutor(1, thread_name_prefix="limbeck-text")
+        self._clock = time.monotonic
+        self._draining = False
+
+    # Life.
+
+    async def start(self) -> None:
+        """Load and warm what is to be there from the start.
+
+        Raises:
+            LimbeckError: a required model cannot be loaded.
+        """
+        await self.models.start()
+
+    def not_ready(self) -> list[str]:
+        """Why requests should go elsewhere; empty where they are welcome."""
+        return ["the server is draining"] if self._draining else self.models.not_ready()
+
+    @property
+    def draining(self) -> bool:
+        """Whether new requests are refused for good."""
+        return self._draining
+
+    def drain(self) -> None:
+        """Refuse new requests; those that were let in are answered."""
+        self._draining = True
+        self.dispatcher.drain()
+
+    async def close(self) -> None:
+        """Stop threads and let go of models. What still waits is refused."""
+        self.drain()
+        loop = asyncio.get_running_loop()
+        closing = loop.run_in_executor(None, self.dispatcher.close)
+        await closing
+        self._texts.shutdown(wait=False, cancel_futures=True)
+        self.models.close()
+
+    async def reload(self, settings: Settings | None = None) -> None:
+        """Take over other settings of models, or models whose files have changed, without losing a
+        request. Whatever cannot be loaded leaves all as it was.
+
+        Raises:
+            LimbeckError: why not.
+        """
+        await self.models.reload(settings)
+
+    async def reload_models(self) -> None:
+        """Load every model anew, unchanged ones too: gives back memory that has crept up."""
+        await self.models.reload(anew=True)
+
+    async def load(self, name: str, version: str | None = None) -> Hosted:
+        """See `Models.load`."""
+        return await self.models.load(name, version)
+
+    async def unload(self, name: str, version: str | None = None) -> None:
+        """See `Models.unload`."""
+        await self.models.unload(name, version)
+
+    def index(self) -> list[dict[str, Any]]:
+        """See `Models.index`."""
+        return self.models.index()
+
+    async def hosted(self, name: str | None, version: str | None = None) -> Hosted:
+        """The model of that name, loaded.
+
+        Raises:
+            RefusedError: not_found, or unavailable where it cannot be loaded.
+        """
+        return self.models.ready(name, version) or await self.models.get(name, version)
+
+    # Requests.
+
+    async def answer(self, request: Request) -> Answer:
+        """The answer to a request, before its deadline.
+
+        Raises:
+            RefusedError: it gets none; the reason says why.
+        """
+        if self._draining:
+            raise RefusedError("unavailable", "the server is shutting down", retry_after_s=1.0)
+        asked_for = await self._asked_for(request)
+        timeout_s = asked_for.settings.deadline_ms / 1000
+        if request.timeout_s is not None:
+            timeout_s = min(request.timeout_s, self.settings.limits.max_timeout_ms / 1000)
+        deadline_s = request.arrived_s + timeout_s
+        if self._clock() >= deadline_s:
+            raise RefusedError("deadline", "the deadline has passed already")
+        hosted, permit = await self._through_breaker(asked_for)
+        timing = Timing()
+        if request.noted is not None:
+            request.noted["timing"] = timing
+        hosted.in_flight += 1
+        try:
+            answer = await self._answer(request, hosted, deadline_s, timing)
+        except RefusedError as error:
+            self._judge(hosted, error.reason, timing, permit)
+            raise
+        except BaseException:  # cancelled, most of all
+            hosted.breaker.release(permit)
+            raise
+        finally:
+            hosted.in_flight -= 1
+        slow_s = self.settings.breaker.slow_share * timeout_s
+        slow = timing.total_s - timing.queue_s > slow_s
+        hosted.breaker.record(self._clock(), "slow" if slow else "ok", permit)
+        return answer
+
+    async def _asked_for(self, request: Request) -> Hosted:
+        allowed = request.tenant.models
+        if allowed is not None:
+            name, _ = self.models.slot(request.model, request.version)
+            if name not in allowed:
+                raise RefusedError("forbidden", f"this key may not use model {name!r}")
+        hosted = await self.hosted(request.model, request.version)
+        noted = request.noted
+        if noted is not None:
+            noted["model"], noted["version"] = hosted.name, hosted.version
+            noted["rows"] = len(request.inputs)
+        own = hosted.spec.task.task
+        if request.task is not None and request.task != own:
+            raise RefusedError(
+                "unprocessable", f"model {hosted.name!r} is made for {own}, not for {request.task}"
+            )
+        return hosted
+
+    async def _through_breaker(self, hosted: Hosted) -> tuple[Hosted, Permit]:
+        """The model, or its fallback while its breaker is open."""
+        now = self._clock()
+        permit = hosted.breaker.allow(now)
+        if permit is not None:
+            return hosted, permit
+        fallback = hosted.settings.fallback
+        if fallback is not None:
+            name, _, version = fallback.partition("/")
+            other = await self.hosted(name, version or None)
+            permit = other.breaker.allow(now) if other is not hosted else None
+            if permit is not None:
+                return other, permit
+        raise RefusedError(
+            "unavailable",
+            f"model {hosted.name!r} has failed too often of late and is left in peace for a while",
+            retry_after_s=hosted.breaker.retry_after_s(now),
+        )
+
+    def _judge(self, hosted: Hosted, reason: Reason, timing: Timing, permit: Permit) -> None:
+        """What a refusal says of the model: most say nothing, and waiting in the queue neither."""
+        if reason in ("failed", "unavailable"):
+            hosted.breaker.record(self._clock(), "error", permit)
+        elif reason == "deadline" and timing.started:
+            hosted.breaker.record(self._clock(), "slow", permit)
+        else:
+            hosted.breaker.release(permit)
+
+    async def _answer(
+        self, request: Request, hosted: Hosted, deadline_s: float, timing: Timing
+    ) -> Answer:
+        key_of = self._keys_for(request, hosted)
+        answers: dict[int, Any] = {}
+        tokens = cached = 0
+        todo: list[int] = list(range(len(request.inputs)))
+        charged = False
+        while todo:
+            leads: dict[int, Lead] = {}
+            waits: dict[int, Wait] = {}
+            own: dict[int, Any] = {}
+            try:
+                for place in todo:
+                    if key_of is None:
+                        own[place] = request.inputs[place]
+                        continue
+                    claim = self.cache.claim(
+                        key_of(request.inputs[place]), self._clock(), by_s=deadline_s
+                    )
+                    if isinstance(claim, Hit):
+                        answers[place] = claim.value
+                        tokens += claim.tokens
+                        cached += 1
+                    elif isinstance(claim, Lead):
+                        leads[place] = claim
+                        own[place] = request.inputs[place]
+                    else:
+                        waits[place] = claim
+                if own or not charged:
+                    rows = await self._compute(
+                        request, hosted, own, deadline_s, timing, tokens if not charged else 0
+                    )
+                    charged = True
+                    for place, value in rows.answers.items():
+                        answers[place] = value
+                        tokens += rows.tokens[place]
+                        if place in leads:
+                            leads.pop(place).done(value, rows.tokens[place])
+            finally:
+                for lead in leads.values():
+                    lead.failed()
+            todo = []
+            for place, wait in waits.items():
+                self._note_waiting(request)
+                got = await self._before(deadline_s, wait.result())
+                if got is None:  # whoever computed it has failed; it is our turn
+                    todo.append(place)
+                    continue
+                answers[place] = got[0]
+                tokens += got[1]
+                cached += 1
+        timing.total_s = self._clock() - request.arrived_s
+        if request.noted is not None:
+            request.noted["tokens"], request.noted["cached"] = tokens, cached
+        return Answer(
+            rows=[answers[place] for place in range(len(request.inputs))],
+            hosted=hosted,
+            tokens=tokens,
+            cached=cached,
+            timing=timing,
+        )
+
+    def _keys_for(self, request: Request, hosted: Hosted) -> RowKeys | None:
+        """Input -> key; None where nothing is cached."""
+        if not (request.use_cache and hosted.settings.cache):
+            return None
+        tenant = request.tenant.name if self.settings.cache.per_tenant else ""
+        try:
+            return hosted.keys.under(request.options, tenant=tenant)
+        except InputError as error:
+            raise RefusedError("unprocessable", str(error)) from None
+
+    async def _compute(
+        self,
+        request: Request,
+        hosted: Hosted,
+        inputs: Mapping[int, Any],
+        deadline_s: float,
+        timing: Timing,
+        tokens_before: int,
+    ) -> Rows:
+        """Tokenise, pay, wait in the queue, and go on until all is answered."""
+        rows = Rows(hosted.pipeline, inputs, request.options)
+        inline = sum(_characters(value) for value in inputs.values()) <= _INLINE_CHARACTERS
+        began = self._clock()
+        asked = rows.begin() if inline else await self._in_thread(rows.begin)
+        timing.tokenize_s += self._clock() - began
+        price = tokens_before + sum(rows.tokens.values())
+        retry_after_s = self.rates.charge(request.tenant, request.client, price, began)
+        if retry_after_s is not None:
+            raise RefusedError(
+                "rate_limited",
+                "this client's share of tokens is used up",
+                retry_after_s=retry_after_s,
+            )
+        priority = request.priority
+        if priority is None:
+            priority = PRIORITIES[hosted.settings.priority]
+        first = True
+        while asked is not None:
+            try:
+                ticket = self.dispatcher.submit(
+                    hosted,
+                    asked,
+                    deadline_s=deadline_s,
+                    priority=priority,
+                    tenant=request.tenant.name,
+                    admitted=not first,
+                )
+            except RefusedError:
+                self.rates.refund(request.tenant, request.client, price)
+                raise
+            first = False
+            self._note_waiting(request)
+            timer = asyncio.get_running_loop().call_later(
+                max(0.0, deadline_s - self._clock()), _too_late, ticket.future
+            )
+            try:
+                got = await ticket.future
+            finally:
+                timer.cancel()
+                self.dispatcher.withdraw(ticket)
+                if ticket.started_s is not None:
+                    timing.started = True
+                    timing.queue_s += ticket.started_s - ticket.submitted_s
+                timing.inference_s += ticket.inference_s
+            began = self._clock()
+            asked = rows.go_on(got) if inline else await self._in_thread(rows.go_on, got)
+            timing.tokenize_s += self._clock() - began
+        return rows
+
+    async def _in_thread(self, work: Callable[..., _Value], *given: Any) -> _Value:
+        return await asyncio.get_running_loop().run_in_executor(self._texts, work, *given)
+
+    async def _before(self, deadline_s: float, coming: Coroutine[Any, Any, _Value]) -> _Value:
+        try:
+            async with asyncio.timeout(max(0.0, deadline_s - self._clock())):
+                return await coming
+        except TimeoutError:
+            raise RefusedError("deadline", "the answer was not ready in time") from None
+
+    @staticmethod
+    def _note_waiting(request: Request) -> None:
+        if request.waiting is not None:
+            request.waiting()
+
+
+def _too_late(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(RefusedError("deadline", "the answer was not ready in time"))
+
+
+def _characters(value: Any) -> int:
+    """About how much there is to tokenise; what is no text is found out by the pipeline."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_characters(one) for one in value.values())
+    return 0
