@@ -34,7 +34,7 @@ def references(files: Files, texts: Sequence[str]) -> Mapping[Source, Sequence[f
 
 def _odds(probabilities: Sequence[float]) -> float:
     first, second = probabilities
-    tiny = np.finfo(np.float32).tiny
+    tiny = float(np.finfo(np.float32).tiny)
     return math.log(max(second, tiny) / max(first, tiny))
 
 

@@ -153,7 +153,10 @@ def _wait(process: subprocess.Popen[bytes], port: int, probe: Probe, log: Path) 
 
 
 def _unready(why: str, log: Path) -> EngineError:
-    said = log.read_text(encoding="utf-8", errors="replace")[-_SAID:].strip()
+    try:
+        said = log.read_text(encoding="utf-8", errors="replace")[-_SAID:].strip()
+    except OSError as error:
+        said = f"({error})"
     return EngineError(f"the server {why}; its log is {log} and ends: {said}")
 
 

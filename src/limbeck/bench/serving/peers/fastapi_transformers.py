@@ -1,4 +1,4 @@
-"""FastAPI around a pipeline of transformers in fp32, one text a request: what people write first."""
+"""FastAPI around a pipeline of transformers in fp32, one text a request: what people write."""
 
 from __future__ import annotations
 

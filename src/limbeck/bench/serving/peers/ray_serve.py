@@ -30,7 +30,9 @@ def make_deployment(settings: Settings) -> Any:
         def __init__(self) -> None:
             self.model = OnnxTexts(settings)
 
-        @serve.batch(max_batch_size=settings.batch, batch_wait_timeout_s=settings.wait_ms / 1e3)
+        @serve.batch(  # type: ignore[untyped-decorator]
+            max_batch_size=settings.batch, batch_wait_timeout_s=settings.wait_ms / 1e3
+        )
         async def classify(self, texts: list[str]) -> list[list[float]]:
             return self.model.classify(texts)
 
@@ -38,7 +40,7 @@ def make_deployment(settings: Settings) -> Any:
             body = await request.json()
             return {"predictions": [await self.classify(body["text"])]}
 
-    return Texts.bind()
+    return Texts.bind()  # type: ignore[attr-defined]
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What every peer's server is told: by the command line, and to its worker processes by one variable.
+"""What every peer's server is told: on the command line, and its processes by one variable.
 
 Standard library only.
 """
