@@ -27,8 +27,7 @@ _SETTLE_S = 30.0
 def _is_answer(dialect: Dialect, body: bytes) -> bool:
     try:
         if dialect == "limbeck":
-            answer = json.loads(body)
-            return isinstance(answer, dict) and bool(answer) and "error" not in answer
+            return 0 <= float(json.loads(body)["outputs"]["score"]) <= 1
         return len(question(dialect, "").probabilities(body)) > 1
     except (ValueError, TypeError, KeyError, IndexError):
         return False
