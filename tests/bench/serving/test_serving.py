@@ -36,7 +36,7 @@ EFFORT = Effort(
     starts=1,
     seeds=(0, 1),
 )
-DEADLINE_MS = 1500.0
+DEADLINE_MS = 800.0
 SLOW, FAST = Config(workers=1, threads=1), Config(workers=2, threads=1)
 
 
@@ -110,16 +110,16 @@ def rows_of(rows: Sequence[measure.Row], kind: str) -> list[measure.Row]:
 def test_rates_are_rows_and_a_run_goes_on_where_it_was(
     bench: record.Bench, started: list[Config], tmp_path: Path
 ) -> None:
-    asked = plan(tmp_path, fake(), deadlines=(DEADLINE_MS, 1000.0))
+    asked = plan(tmp_path, fake(), deadlines=(DEADLINE_MS, 600.0))
     bench = dataclasses.replace(bench, deadlines=asked.deadlines)
     assert program.run(asked, bench) == []
     rows = measure.read_rows(asked.results)
     rates = rows_of(rows, kinds.RATE)
-    assert [row.workload["deadline_ms"] for row in rates] == [DEADLINE_MS, 1000.0]
+    assert [row.workload["deadline_ms"] for row in rates] == [DEADLINE_MS, 600.0]
     for row in rates:
         assert row.repeats == len(EFFORT.seeds)
         # 10 ms each, one at a time: 100/s for as long as one likes, some more within a deadline.
-        assert 1 <= row.value < 700
+        assert 4 <= row.value < 700
         assert float(row.extra["lowest"]) <= row.value <= float(row.extra["highest"])
         assert float(row.extra["error"]) < 1e-3
         assert float(row.extra["memory_mb"]) > 1
@@ -140,8 +140,9 @@ def test_rates_are_rows_and_a_run_goes_on_where_it_was(
     assert len(started) == begun + 1
     assert len(measure.read_rows(asked.results)) == len(rows)
     # Another run begins anew.
-    assert program.run(asked, dataclasses.replace(bench, run="other", deadlines=())) == []
-    assert len(started) == begun + 3
+    short = plan(tmp_path, fake(), deadlines=(600.0,))
+    assert program.run(short, dataclasses.replace(bench, run="other")) == []
+    assert len(started) == begun + 2
 
 
 def test_a_search_takes_the_better_one_and_is_kept(
@@ -184,8 +185,8 @@ def test_who_cannot_be_measured_is_said(
     assert "not timed" in absent["mlserver"]
     assert [row.subject for row in rows_of(rows, kinds.RATE)] == ["litserve"]
     text = table.serving(rows)
-    assert "bentoml at 1500 ms: there is no environment" in text
-    assert "ray-serve at 1500 ms: not asked for in this run" in text
+    assert "bentoml at 800 ms: there is no environment" in text
+    assert "ray-serve at 800 ms: not asked for in this run" in text
     # It is tried again when the run goes on.
     begun = len(started)
     assert len(program.run(asked, bench)) == 2

@@ -99,9 +99,17 @@ class Asker:
         )
 
     def run(self, plan: loadtest.Plan) -> loadtest.Result:
-        """`loadtest.run` on an idle server."""
+        """`loadtest.run` on an idle server.
+
+        Raises:
+            KeyboardInterrupt: it was ended by hand, which ends the whole benchmark.
+            EngineError, TargetError: the server does not come to rest, or is gone.
+        """
         self.settle()
-        return loadtest.run(plan)
+        result = loadtest.run(plan)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        return result
 
     def plan(
         self,

@@ -18,7 +18,8 @@ GOAL = 0.99
 BETTER = 1.1
 # Where nothing is known yet.
 FIRST_RATE = 20.0
-MIN_RATE = 1.0
+# What stands less stands nothing.
+MIN_RATE = 4.0
 
 Say = Callable[[str], None]
 
@@ -32,7 +33,7 @@ class Effort:
     search_requests: int = 100
     search_tolerance: float = 0.25
     probe_s: float = 4.0
-    requests: int = 200
+    requests: int = 150
     tolerance: float = 0.05
     warmup_s: float = 1.0
     curve_s: float = 4.0

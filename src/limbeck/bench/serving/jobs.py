@@ -112,8 +112,6 @@ def measure_one(
             effort=bench.effort,
             say=bench.say,
         )
-        if found.interrupted:
-            raise KeyboardInterrupt
         facts: dict[str, str | int | float] = {
             "error": error,
             "ready_s": running.ready_s,

@@ -120,5 +120,12 @@ def refusal_ms(point: CurvePoint) -> Sequence[float]:
 
 
 def kept_goodput(points: Sequence[CurvePoint]) -> float:
-    """Answers in time at the highest load, as a share of the most at any load."""
-    return points[-1].result.goodput / max(point.result.goodput for point in points)
+    """Answers in time at the highest load, as a share of the most at any load.
+
+    Raises:
+        EngineError: nothing was answered in time.
+    """
+    most = max(point.result.goodput for point in points)
+    if most == 0:
+        raise EngineError("of the curve nothing was answered in time")
+    return points[-1].result.goodput / most
