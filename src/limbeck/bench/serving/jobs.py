@@ -41,6 +41,7 @@ def _under_load(
         return [record.own_row(bench, contestant, what, "%", [kept], bound="at least 90 %")]
 
     def hits() -> list[measure.Row]:
+        bench.say("    answers from the cache")
         found = own.cache_hits(asker, bench.texts, bench.effort)
         facts: dict[str, str | int] = {
             "bound": "more than 3000/s",
@@ -54,6 +55,7 @@ def _under_load(
 
 def _afterwards(bench: Bench, contestant: Contestant, config: Config, rate: float) -> list[Part]:
     def alone() -> list[measure.Row]:
+        bench.say("    the engine without a server")
         readings = own.engine_alone(bench.files.paths[contestant.source], bench.texts)
         share = [100 * rate / reading for reading in readings]
         what = "largest rate in time, of the engine without a server"
@@ -63,6 +65,7 @@ def _afterwards(bench: Bench, contestant: Contestant, config: Config, rate: floa
         ]
 
     def starts() -> list[measure.Row]:
+        bench.say("    starts")
         readings = []
         for _ in range(bench.effort.starts):
             with started(contestant, config, bench.files, bench.logs) as running:
@@ -122,6 +125,7 @@ def measure_one(
         rows = [record.rate_row(bench, contestant, deadline_ms, choice, found, facts)]
         points: list[CurvePoint] = []
         if whole and found.rate:
+            bench.say("    the curve: half of that rate to three times as much")
             points = capacity.curve(
                 asker, bench.texts.texts, deadline_ms, rate=found.rate, effort=bench.effort
             )
