@@ -36,8 +36,8 @@ $(VENV_RUNTIME)/.stamp: $(INPUTS) | system
 demo: $(VENV)/.stamp-demo ## fine-tune, distil, quantise, verify and compare; DATA=FILE takes your own texts, QUICK=1 a tiny run
 	$(BIN)/limbeck demo $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(ARGS)
 
-test: $(VENV)/.stamp-dev ## run all tests; ARGS="-k name" picks some
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.stamp-dev ## run all tests, as many side by side as there are cores; ARGS="-k name" picks some
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-runtime: $(VENV_RUNTIME)/.stamp ## run the tests of the runtime wing in an environment without torch
 	@! $(VENV_RUNTIME)/bin/python -c 'import torch' 2>/dev/null || { echo "torch is in $(VENV_RUNTIME); make clean"; exit 1; }
