@@ -18,6 +18,7 @@ from limbeck.serve.protocols.base import Context, Route
 from limbeck.serve.service import Service
 from limbeck.serve.settings import AdminSettings, KeySettings, Settings
 from limbeck.serve.watch import Watch
+from limbeck.serve.yielding import settle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +125,7 @@ class App:
             except BaseException:
                 serving.stop()
                 raise
+            settle()
             self._started = True
             on_ready()
             if lifeline is not None:

@@ -21,6 +21,7 @@ from limbeck.runtimes import Output
 from limbeck.serve.models import Hosted
 from limbeck.serve.refused import Reason, RefusedError
 from limbeck.serve.scheduler import Batch, Job, Refusal, Scheduler
+from limbeck.serve.yielding import give_way
 
 F32 = npt.NDArray[np.float32]
 
@@ -131,6 +132,26 @@ class Dispatcher:
             raise _refused(refusal)
         return ticket
 
+    def foresee(
+        self, hosted: Hosted, lengths: tuple[int, ...], *, deadline_s: float, priority: int
+    ) -> None:
+        """Refuse what would be too late even if its rows were only so long.
+
+        Raises:
+            RefusedError: overloaded.
+        """
+        job = Job(
+            number=0,
+            lane=(hosted, hosted.output),
+            lengths=lengths,
+            deadline=deadline_s,
+            priority=priority,
+        )
+        with self._wake:
+            refusal = self._scheduler.foresee(self._clock(), job)
+        if refusal is not None:
+            raise _refused(refusal)
+
     def withdraw(self, ticket: Ticket) -> None:
         """Nobody waits any more: what has not been started never will be."""
         with self._wake:
@@ -192,6 +213,7 @@ class Dispatcher:
     # The workers' side.
 
     def _work(self) -> None:
+        give_way()
         me = threading.get_ident()
         done: Batch | None = None
         while True:

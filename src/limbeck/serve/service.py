@@ -29,6 +29,9 @@ _Value = TypeVar("_Value")
 # Shorter inputs are tokenised in the event loop: handing work to a thread and back takes about as
 # long as tokenising so many characters.
 _INLINE_CHARACTERS = 600
+# Texts have fewer characters to a token. What would be late even so is refused before it is
+# tokenised, which is most of what a refusal would cost.
+_MOST_CHARACTERS = 8
 
 
 class Service:
@@ -50,7 +53,9 @@ class Service:
         if loading is None:
 
             def loading(model: Any) -> Any:
-                return load_model(model, threads=server.threads, instances=server.instances)
+                # The engine counts the threads of each instance.
+                each = server.threads and max(1, server.threads // server.instances)
+                return load_model(model, threads=each, instances=server.instances)
 
         self.models = Models(settings, loading, on_reload=on_reload)
         self.cache = Cache(settings.cache.size_bytes, ttl_s=settings.cache.ttl_s)
@@ -322,8 +327,19 @@ class Service:
         tokens_before: int,
     ) -> Rows:
         """Tokenise, pay, wait in the queue, and go on until all is answered."""
+        priority = request.priority
+        if priority is None:
+            priority = PRIORITIES[hosted.settings.priority]
+        sizes = [_characters(value) for value in inputs.values()]
+        if sizes:
+            longest = hosted.spec.task.max_tokens
+            asked_for = request.options.get("max_length")
+            if isinstance(asked_for, int):
+                longest = max(1, min(longest, asked_for))
+            least = tuple(min(size // _MOST_CHARACTERS + 1, longest) for size in sizes)
+            self.dispatcher.foresee(hosted, least, deadline_s=deadline_s, priority=priority)
         rows = Rows(hosted.pipeline, inputs, request.options)
-        inline = sum(_characters(value) for value in inputs.values()) <= _INLINE_CHARACTERS
+        inline = sum(sizes) <= _INLINE_CHARACTERS
         began = self._clock()
         asked = rows.begin() if inline else await self._in_thread(rows.begin)
         timing.tokenize_s += self._clock() - began
@@ -335,9 +351,6 @@ class Service:
                 "this client's share of tokens is used up",
                 retry_after_s=retry_after_s,
             )
-        priority = request.priority
-        if priority is None:
-            priority = PRIORITIES[hosted.settings.priority]
         first = True
         while asked is not None:
             try:

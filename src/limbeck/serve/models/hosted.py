@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from limbeck.pipeline import Pipeline
+from limbeck.runtimes import Output
 from limbeck.serve.breaker import Breaker
 from limbeck.serve.cache import Keys
 from limbeck.serve.scheduler import CostModel
@@ -16,8 +17,9 @@ class Hosted:
     """A model that answers. What is loaded anew becomes another `Hosted`; this one lives as long as
     requests are on their way through it.
 
-    generation: tells loadings of the same name and version apart. cost: what batches take.
-    keys: of rows in the cache. in_flight: requests on their way. used_s: when it was asked last.
+    generation: tells loadings of the same name and version apart. output: what its task asks of the
+    model. cost: what batches take. keys: of rows in the cache. in_flight: requests on their way.
+    used_s: when it was asked last.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Hosted:
         size_bytes: int,
         cost: CostModel,
         breaker: Breaker,
+        output: Output,
     ) -> None:
         self.pipeline = pipeline
         self.settings = settings
@@ -36,6 +39,7 @@ class Hosted:
         self.size_bytes = size_bytes
         self.cost = cost
         self.breaker = breaker
+        self.output = output
         self.digest: str = pipeline.model.digest
         self.keys = Keys(pipeline, runtime=settings.runtime, device=settings.device)
         self.in_flight = 0

@@ -13,7 +13,6 @@ from limbeck.serve.breaker import Breaker
 from limbeck.serve.models.hosted import Hosted
 from limbeck.serve.scheduler import CostModel
 from limbeck.serve.settings import BreakerSettings, ModelSettings
-from limbeck.spec import Task
 
 # Rows and tokens of the batches that a model is warmed with: its cost is fitted to their times.
 # They stay small, for the server is not ready before, or is answering others meanwhile.
@@ -64,6 +63,7 @@ def host(
         size_bytes=int(described.get("weights_bytes", 0)) + int(described.get("arena_bytes", 0)),
         cost=CostModel.from_samples(samples),
         breaker=Breaker(breaker),
+        output=output_of(model),
     )
 
 
@@ -73,7 +73,7 @@ def warm(model: Model) -> list[tuple[list[int], float]]:
     Raises:
         ModelError: the scores are no finite numbers.
     """
-    output = _output(model.spec.task.task, model)
+    output = output_of(model)
     longest = min(model.spec.task.max_tokens, model.spec.encoder.max_tokens)
     tokenizer = model.tokenizer()
     samples = []
@@ -92,12 +92,13 @@ def warm(model: Model) -> list[tuple[list[int], float]]:
     return samples
 
 
-def _output(task: Task, model: Model) -> Output:
-    if task == "feature-extraction":
+def output_of(model: Model) -> Output:
+    """What the model's own task asks of it."""
+    task = model.spec.task
+    if task.task == "feature-extraction":
         return "hidden"
-    if task == "sentence-embedding":
-        pooling = model.spec.task.pooling
-        return pooling[0] if len(pooling) == 1 else "hidden"
+    if task.task == "sentence-embedding":
+        return task.pooling[0] if len(task.pooling) == 1 else "hidden"
     return "logits"
 
 

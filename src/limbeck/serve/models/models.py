@@ -17,6 +17,7 @@ from limbeck.serve.models.hosted import Hosted
 from limbeck.serve.models.loader import LoadModel, explain, host
 from limbeck.serve.refused import RefusedError
 from limbeck.serve.settings import ModelSettings, Settings
+from limbeck.serve.yielding import give_way
 
 _log = logging.getLogger("limbeck.serve.models")
 
@@ -80,7 +81,10 @@ class Models:
         self._table = _Table.of(settings)
         self._generation = 0
         self._clock = asyncio.get_running_loop().time
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="limbeck-load")
+        # The engine's own threads are made at its first batch, here, and are as this one is.
+        self._thread = ThreadPoolExecutor(
+            1, thread_name_prefix="limbeck-load", initializer=give_way
+        )
         self._reloading = asyncio.Lock()
 
     # Looking up.

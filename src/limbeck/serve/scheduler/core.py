@@ -133,6 +133,19 @@ class Scheduler:
             self._age(now, entry)
         return None
 
+    def foresee(self, now: float, job: Job) -> Refusal | None:
+        """Why a job would be refused for load now, without letting it in; None if it would not.
+
+        For jobs whose lengths are at least these, before more is spent on them.
+        """
+        left_s = job.deadline - now
+        if left_s <= 0 or self._draining:
+            return None  # `submit` has the words for it
+        place = min(job.priority, self.config.classes - 1)
+        entry = Entry(job, place, self._cost(job.lane), now)
+        weigh(entry, self.config, self.workers)
+        return self._refuse_for_load(now, entry, left_s)
+
     def take(self, now: float) -> tuple[Batch | None, list[int], float | None]:
         """What a worker that is idle should run.
 
