@@ -12,7 +12,7 @@ NATIVE := CMakeLists.txt $(wildcard CMakePresets.json) $(shell find native -type
 INPUTS := pyproject.toml constraints.txt tools/install.sh tools/encoder.txt src/limbeck/__init__.py $(NATIVE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench peers bench-engine bench-accuracy tables docs wheel clean system
+.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench soak peers bench-engine bench-accuracy tables docs wheel clean system
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ $(VENV)/.stamp-demo: $(INPUTS) | system
 	@touch $@
 
 $(VENV)/.stamp-dev: $(INPUTS) | system
-	tools/install.sh $(PYTHON) $(VENV) forge,demo,serve,bench,dev
+	tools/install.sh $(PYTHON) $(VENV) forge,demo,serve,tracing,bench,dev
 	@touch $@ $(VENV)/.stamp-demo
 
 $(VENV_RUNTIME)/.stamp: $(INPUTS) | system
@@ -71,6 +71,9 @@ bench: $(VENV)/.stamp-dev ## the engine against ONNX Runtime, start-up and memor
 
 peers: $(VENV)/.stamp-dev ## an environment for each peer of the benchmarks, in .peers; ARGS=NAME makes one
 	$(BIN)/python tools/peers.py $(ARGS)
+
+soak: $(VENV)/.stamp-dev ## a million mixed requests over HTTP to a server of its own, and the slope of its memory; ARGS="--requests N"
+	$(BIN)/python -m limbeck.bench.soak $(ARGS)
 
 bench-engine: $(VENV)/.stamp-dev ## the engine against the peers that are there; ARGS="--quick", "--run last", "--texts FILE"
 	$(BIN)/python -m limbeck.bench.peers $(ARGS)

@@ -13,9 +13,10 @@ import pytest
 
 import models
 
-# Two cores at most, and no spinning while waiting: on a busy machine torch's threads would
-# otherwise spend a hundred times longer on waiting for one another than on a small model.
-os.environ.setdefault("OMP_NUM_THREADS", "2")
+# Two cores at most, one where tests run side by side, and no spinning while waiting: on a busy
+# machine torch's threads would otherwise spend a hundred times longer on waiting for one another
+# than on a small model.
+os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

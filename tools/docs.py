@@ -1,7 +1,8 @@
 """Write the generated pages, or with --check say which are stale.
 
 docs/format.md: tables from the artifact's code. docs/reference/cli.md: the help of every command.
-README.md: tables from the rows in benchmarks/results. Run by `make docs` and `make check`.
+README.md: tables from the rows in benchmarks/results. docs/guide/watching.md: metrics.
+Run by `make docs` and `make check`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from limbeck.artifact import docs as format_page
 from limbeck.bench import tables
 from limbeck.cli import main as cli
+from limbeck.serve.metrics import docs as metrics_page
 
 ROOT = Path(__file__).resolve().parents[1]
 CLI_PAGE = Path("docs/reference/cli.md")
@@ -46,6 +48,7 @@ def main() -> int:
     check = ["--check"] if "--check" in sys.argv[1:] else []
     stale = format_page.main(check)
     stale |= tables.main(["README.md", *check])
+    stale |= metrics_page.main(check)
     page = cli_page()
     if not CLI_PAGE.exists() or CLI_PAGE.read_text(encoding="utf-8") != page:
         if check:

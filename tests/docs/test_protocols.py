@@ -1,4 +1,4 @@
-"""Every example of the guide to protocols, sent as written, is answered in the shape it shows."""
+"""Every example of the guides to protocols, sent as written, is answered in the shape it shows."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ import pytest
 
 from fake_model import FakeModel
 from golden.serve_exchanges import LEAK, MODELS
-from limbeck.serve.protocols import classic, decision, huggingface, own
+from limbeck.serve.protocols import classic, decision, huggingface, oip, openai, own
 from live_server import Live, live
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "protocols.md"
+GUIDES = Path(__file__).resolve().parents[2] / "docs" / "guide"
+PAGES = {
+    name: (GUIDES / name).read_text(encoding="utf-8")
+    for name in ("protocols.md", "open-inference.md", "openai-embeddings.md")
+}
 # An example, and the answer right below it.
-EXAMPLES = re.findall(
-    r"^```sh\n(curl .*?)^```\n```json\n(.*?)^```",
-    PAGE.read_text(encoding="utf-8"),
-    flags=re.DOTALL | re.MULTILINE,
-)
+EXAMPLES = [
+    example
+    for page in PAGES.values()
+    for example in re.findall(
+        r"^```sh\n(curl .*?)^```\n```json\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE
+    )
+]
 DEMO = {
     "demo": lambda: FakeModel(
         labels=("clean", "leak"),
@@ -41,14 +47,14 @@ DEMO = {
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Live]:
-    with live([own, classic, decision, huggingface], DEMO) as server:
+    with live([own, classic, decision, huggingface, oip, openai], DEMO) as server:
         yield server
 
 
 def test_every_protocol_has_examples() -> None:
-    assert len(EXAMPLES) >= 8
-    blocks = PAGE.read_text(encoding="utf-8").count("```sh\n")
-    assert blocks == len(EXAMPLES)
+    assert len(EXAMPLES) >= 10
+    assert sum(page.count("```sh\n") for page in PAGES.values()) == len(EXAMPLES)
+    assert all("```sh\n" in page for page in PAGES.values())
 
 
 @pytest.mark.parametrize(("command", "answer"), EXAMPLES, ids=lambda text: text[:60])
@@ -74,6 +80,17 @@ def test_examples(server: Live, command: str, answer: str) -> None:
         connection.close()
     assert response.status == 200, said
     alike(said, json.loads(answer))
+
+
+@pytest.mark.parametrize("page", ["open-inference.md", "openai-embeddings.md"])
+def test_clients(server: Live, page: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The code for clients in Python runs, and prints something."""
+    [code] = re.findall(r"^```python\n(.*?)^```", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    [module] = re.findall(r"^import (tritonclient.http|openai)\b", code, flags=re.MULTILINE)
+    pytest.importorskip(module)
+    assert "127.0.0.1:8080" in code
+    exec(compile(code.replace("127.0.0.1:8080", server.address), page, "exec"), {})
+    assert capsys.readouterr().out.strip()
 
 
 def alike(found: Any, shown: Any) -> None:

@@ -55,6 +55,7 @@ def pipe() -> Iterator[Pipe]:
 
 def written(pipe: Pipe, settings: LogSettings, write: Any) -> list[str]:
     logs = Logs(settings, descriptor=pipe.sink)
+    logs.open()
     try:
         write(logs)
     finally:

@@ -126,6 +126,12 @@ def test_a_request_and_its_parts(spans: Spans) -> None:
     assert whole.resource.attributes["service.name"] == "limbeck"
 
 
+def test_a_protocol_may_know_the_trace(spans: Spans) -> None:
+    request = ended(headers={"traceparent": "nonsense"}, noted={"traceparent": PARENT})
+    whole = spans.of(request)["POST /v1/models/{name}/predict"]
+    assert f"{whole.context.trace_id:032x}" == TRACE == request.noted["trace_id"]
+
+
 def test_a_trace_of_its_own_is_told_to_the_log(spans: Spans) -> None:
     request = ended(headers={"traceparent": "nonsense"})
     found = spans.of(request)

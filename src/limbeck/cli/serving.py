@@ -63,8 +63,6 @@ def serve(options: Options, *, check: bool) -> int:
         LimbeckError: settings that cannot be used, a port in use, a model that cannot be loaded.
     """
     _installed()
-    # Until the loop listens to signals, one that asks for a reload must not end us.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = _settings(options)
     if check:
         from limbeck.serve.protocols import registry
@@ -72,6 +70,8 @@ def serve(options: Options, *, check: bool) -> int:
         registry.check(settings.server.protocols)
         say(f"{options.config or 'the command line'}: all right")
         return 0
+    # Until the loop listens to signals, one that asks for a reload must not end us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _warn(settings)
     if settings.server.processes > 1:
         return _supervise(options, settings)

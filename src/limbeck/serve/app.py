@@ -78,12 +78,14 @@ class App:
         return self.service.not_ready()
 
     async def reload(self) -> None:
-        """Take over what the configuration says of models now; all or nothing.
+        """Take over what the configuration says of models and keys now; all or nothing.
 
         Raises:
             LimbeckError: why not.
         """
-        await self.service.reload(self._reread())
+        settings = self._reread()
+        await self.service.reload(settings)
+        self.front.keys = Keys(settings.keys)
 
     def stop(self) -> None:
         """End `run`, as a signal does."""
@@ -112,6 +114,7 @@ class App:
             on_drain=self.service.drain,
         )
         self.watch.metrics.connections = lambda: serving.connections
+        self.watch.open()
         if lifeline is not None:
             lifeline.start(serving.stop)
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from limbeck.serve.lines import Formatter, JsonFormatter, TextFormatter
@@ -104,49 +105,78 @@ class Lines(logging.Handler):
 
 
 class Logs:
-    """Logging of the whole process, as a server wants it. `close` puts back what was before."""
+    """Logging of the whole process, as a server wants it, from `open` to `close`.
+
+    level: the least that is written.
+    """
 
     def __init__(self, settings: LogSettings, *, descriptor: int = 2) -> None:
         """descriptor: where to write; 2 is the standard error."""
         self.settings = settings
         self.level: int = logging.getLevelName(settings.level.upper())
-        self.formatter: Formatter = (
+        self._descriptor = descriptor
+        self._formatter: Formatter = (
             JsonFormatter(texts=settings.texts)
             if settings.format == "json"
             else TextFormatter(texts=settings.texts)
         )
-        self.lines = Lines(descriptor)
-        self.lines.setFormatter(self.formatter)
-        root = logging.getLogger()
-        self._before = [(root, root.level, list(root.handlers), root.propagate, root.disabled)]
-        root.handlers = [self.lines]
-        root.setLevel(self.level)
-        for name in (*_ROUTED, *_SILENCED):
-            logger = logging.getLogger(name)
-            self._before.append(
-                (logger, logger.level, list(logger.handlers), logger.propagate, logger.disabled)
-            )
-            logger.handlers = []
-            logger.propagate = name not in _SILENCED
-            logger.disabled = name in _SILENCED
-            logger.setLevel(logging.NOTSET)
+        self._lines: Lines | None = None
+        self._before: list[_Logger] = []
 
     @property
     def dropped(self) -> int:
         """Lines that nobody took, since the start."""
-        return self.lines.dropped
+        return self._lines.dropped if self._lines is not None else 0
+
+    def open(self) -> None:
+        """Take over the loggers of this process."""
+        lines = Lines(self._descriptor)
+        lines.setFormatter(self._formatter)
+        root = logging.getLogger()
+        self._before = [_Logger.of(root)]
+        root.handlers = [lines]
+        root.setLevel(self.level)
+        for name in (*_ROUTED, *_SILENCED):
+            logger = logging.getLogger(name)
+            self._before.append(_Logger.of(logger))
+            logger.handlers = []
+            logger.propagate = name not in _SILENCED
+            logger.disabled = name in _SILENCED
+            logger.setLevel(logging.NOTSET)
+        self._lines = lines
 
     def write(self, level: int, logger: str, message: str, fields: Mapping[str, Any]) -> None:
         """A line past `logging`, whose records cost more than all else that a request needs."""
-        if level >= self.level:
-            text = self.formatter.line(time.time(), level, logger, message, fields)
-            self.lines.put(text.encode("utf-8", "backslashreplace") + b"\n")
+        if level >= self.level and self._lines is not None:
+            text = self._formatter.line(time.time(), level, logger, message, fields)
+            self._lines.put(text.encode("utf-8", "backslashreplace") + b"\n")
 
     def close(self) -> None:
         """Write what is left, and leave logging as it was."""
-        for logger, level, handlers, propagate, disabled in self._before:
-            logger.setLevel(level)
-            logger.handlers = handlers
-            logger.propagate = propagate
-            logger.disabled = disabled
-        self.lines.close()
+        for before in self._before:
+            before.restore()
+        self._before = []
+        if self._lines is not None:
+            self._lines.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Logger:
+    """A logger, and how it was."""
+
+    logger: logging.Logger
+    level: int
+    handlers: list[logging.Handler]
+    propagate: bool
+    disabled: bool
+
+    @classmethod
+    def of(cls, logger: logging.Logger) -> _Logger:
+        handlers = list(logger.handlers)
+        return cls(logger, logger.level, handlers, logger.propagate, logger.disabled)
+
+    def restore(self) -> None:
+        self.logger.setLevel(self.level)
+        self.logger.handlers = self.handlers
+        self.logger.propagate = self.propagate
+        self.logger.disabled = self.disabled

@@ -50,7 +50,8 @@ class Request:
     client: the address that asks, whose share is used up where there are no keys.
     use_cache: whether stored answers will do.
     noted: filled with "model", "version", "rows", "tokens", "cached" and "timing", as far as the
-        request gets, for logs and metrics; also where it is refused.
+        request gets, for logs and metrics; also where it is refused. With "inputs" too where the
+        settings want texts in the log.
     waiting: called before the request has to wait, so that whoever holds the connection begins to
         look whether the client is still there. Cancelling the task takes the request back.
     """

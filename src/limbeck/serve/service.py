@@ -196,6 +196,8 @@ class Service:
         if noted is not None:
             noted["model"], noted["version"] = hosted.name, hosted.version
             noted["rows"] = len(request.inputs)
+            if self.settings.log.texts:
+                noted["inputs"] = request.inputs
         own = hosted.spec.task.task
         if request.task is not None and request.task != own:
             raise RefusedError(

@@ -174,8 +174,9 @@ class DecisionSettings(Section):
 
 
 class MemorySettings(Section):
-    """[memory]: soft_limit_bytes: above it the cache shrinks, then models are loaded anew; None:
-    no watch. check_s: how often to look.
+    """[memory]: soft_limit_bytes: of each process; above it the cache shrinks, then models are
+    loaded anew. None: nine tenths of the container's limit, shared out among the processes; where
+    there is none, nothing is watched. check_s: how often to look.
     """
 
     soft_limit_bytes: Count | None = None

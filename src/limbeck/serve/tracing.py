@@ -133,7 +133,11 @@ class Tracing:
         """Its spans."""
         end_ns = time.time_ns()
         start_ns = end_ns - int(ended.seconds * 1e9)
-        context = self._propagator.extract(ended.headers) if parse(ended.headers) else None
+        # Without a trace of the client's, a protocol may know one: a transaction's.
+        told = {"traceparent": str(ended.noted.get("traceparent"))}
+        context = next(
+            (self._propagator.extract(one) for one in (ended.headers, told) if parse(one)), None
+        )
         trace = self._trace
         name = f"{ended.method} {ended.route}" if ended.route else ended.method
         span = self._tracer.start_span(

@@ -19,7 +19,7 @@ from limbeck.serve.tracing import Tracing
 
 class Watch:
     """Made first; `on_batch` and `on_reload` go to the service, `watchers` to the HTTP layer, and
-    `attach` gets the service once it is there.
+    `attach` gets the service once it is there. `open` and `close` are for as long as it runs.
 
     watchers: in order, for the access log writes the trace that tracing has made.
     """
@@ -31,6 +31,7 @@ class Watch:
             MissingExtraError: tracing is asked for, and OpenTelemetry is not installed.
         """
         self._settings = settings
+        self._service: Service | None = None
         self._guarding: asyncio.Task[None] | None = None
         self.tracing = Tracing() if settings.tracing else None
         self.logs = Logs(settings.log, descriptor=descriptor)
@@ -57,8 +58,15 @@ class Watch:
         self.metrics.reload(ok)
 
     def attach(self, service: Service) -> None:
-        """Ask it at every scrape, and guard its memory. In the event loop."""
+        """Ask it at every scrape."""
+        self._service = service
         self.metrics.service = lambda: state_of(service)
+
+    def open(self) -> None:
+        """In the event loop: take over logging, and guard the memory of what is attached."""
+        self.logs.open()
+        service = self._service
+        assert service is not None
         limit_bytes = soft_limit_bytes(
             self._settings.memory.soft_limit_bytes,
             container_limit_bytes(),

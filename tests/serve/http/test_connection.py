@@ -111,6 +111,41 @@ def test_a_giant_body_is_refused_before_it_is_read_and_the_answer_arrives(announ
         assert server.bodies == []
 
 
+@pytest.mark.parametrize("more", [(), ("Connection: close",)])
+def test_an_answer_that_nobody_takes_is_dropped(more):
+    limits = LimitSettings(body_bytes=64 << 20, idle_timeout_s=0.3)
+    with running(limits) as server:
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        connection.sendall(post("/v1/echo", b"x" * (32 << 20), *more))
+        until(lambda: server.recorder.outcomes == ["answered"])
+        until(lambda: server.serving.connections == 0)
+        connection.close()
+
+
+def test_an_answer_that_is_taken_slowly_arrives():
+    limits = LimitSettings(body_bytes=64 << 20, idle_timeout_s=1.0)
+    body = b"x" * (32 << 20)
+    with running(limits) as server, server.connect() as connection:
+        connection.sendall(post("/v1/echo", body))
+        taken = 0
+        for _ in range(12):  # longer than the limit in all, but something is taken each time
+            time.sleep(0.25)
+            taken += len(connection.recv(1 << 20))
+        while taken < len(body):
+            more = connection.recv(1 << 20)
+            assert more, taken
+            taken += len(more)
+
+
+def test_other_transfer_encodings_are_refused():
+    request = b"POST /v1/echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"
+    with running() as server:
+        answer = server.send(request + b"3\r\nabc\r\n0\r\n\r\n")
+        assert head_of(answer)[0] == 400
+
+
 def test_the_largest_allowed_body_is_taken():
     with running(LimitSettings(body_bytes=1000)) as server:
         assert head_of(server.send(post("/v1/echo", b"x" * 1000)))[0] == 200

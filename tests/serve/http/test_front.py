@@ -119,6 +119,26 @@ def test_compressed_bodies_are_not_taken(server, encoding):
     assert head_of(server.send(post("/v1/echo", b"x", "Content-Encoding: identity")))[0] == 200
 
 
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("application/json; charset=utf-8", 200),
+        ("application/x-www-form-urlencoded", 200),  # what curl says of --data
+        ("application/octet-stream", 200),
+        ("application/problem+json", 200),
+        ("", 200),
+        ("multipart/form-data; boundary=x", 415),
+        ("text/xml", 415),
+        ("image/png", 415),
+        ("no type at all", 415),
+    ],
+)
+def test_what_calls_itself_something_else_than_json_is_not_taken(server, kind, status):
+    answer = server.send(post("/v1/echo", b"x", f"Content-Type: {kind}"))
+    assert head_of(answer)[0] == status
+    assert last(server).outcome == ("answered" if status == 200 else "unsupported_media")
+
+
 def test_request_ids_are_echoed_or_made(server):
     given = "a1B2-._:/+=@"
     answer = server.send(get("/open", f"X-Request-Id: {given}"))

@@ -17,6 +17,7 @@ from limbeck.pipeline import pipeline
 from limbeck.serve.protocols import decision
 from limbeck.serve.protocols.decision import score_text
 from limbeck.serve.request import Tenant
+from limbeck.serve.settings import Settings
 from limbeck.spec import Threshold
 from served import settings_of
 from tokenizer_files import raw
@@ -61,7 +62,10 @@ def run(
     made = made or {"m": detector}
 
     async def whole() -> None:
-        settings = settings_of(*made, **{"decision": EXAMPLE, **sections})
+        names = () if "models" in sections else tuple(made)
+        settings = Settings.model_validate(
+            {**settings_of(*names).model_dump(), "decision": EXAMPLE, **sections}
+        )
         async with exchanging([decision], made, settings=settings) as exchange:
             await body(exchange)
 
@@ -317,12 +321,118 @@ def test_a_long_text_is_explained_in_parts_within_the_limits() -> None:
         said = await exchange.post("/decision", asked(_more={"explain": True}, text=text))
         assert said.status == 200, said.value
         spans = said.value["spans"]
-        assert len(spans) == 7  # 80,000 characters that may be read for 10,014 of text
+        assert len(spans) == 6  # and once empty, once whole: 80,000 characters for 10,014
         assert spans[0]["end"] == len(text)
         assert spans[0]["scoreDrop"] == pytest.approx(0.953, abs=1e-3)
         assert said.value["explanation"]["approximationError"] == pytest.approx(0, abs=1e-6)
 
     run(body, limits={"characters": 80_000})
+
+
+def test_an_explanation_leaves_room_in_the_queue() -> None:
+    async def body(exchange: Exchange) -> None:
+        said = await exchange.post("/decision", asked(_more={"explain": True}, text=LONG))
+        assert said.status == 200, said.value
+        # Half of the queue, and some 5,000 tokens in overlapping windows for each reading.
+        assert 2 <= len(said.value["spans"]) <= 5
+        assert said.call.noted["tokens"] < 40_000
+
+    run(body, queue={"max_tokens": 50_000})
+
+
+@pytest.mark.parametrize(
+    ("given", "own", "expected"), [(None, "normal", 2), (0, "low", 1), (3, "normal", 3)]
+)
+def test_explanations_come_after_decisions(given: int | None, own: str, expected: int) -> None:
+    async def body(exchange: Exchange) -> None:
+        service = exchange.context.service
+        seen: list[Any] = []
+        answer = service.answer
+
+        async def spied(request: Any) -> Any:
+            seen.append((request.priority, len(request.inputs)))
+            return await answer(request)
+
+        service.answer = spied  # type: ignore[method-assign]
+        more = {"explain": True} | ({} if given is None else {"priority": given})
+        said = await exchange.post("/decision", asked(_more=more, a="One. Two. Three."))
+        assert said.status == 200
+        # The decision; the whole, the empty and three that lack a sentence, all in one.
+        assert seen == [(given, 1), (expected, 5)]
+        assert said.call.noted["rows"] == 6
+
+    models = [{"name": "m", "path": "m", "priority": own, "deadline_ms": 20_000}]
+    run(body, models=models)
+
+
+def test_options_of_a_model_do_not_bend_its_probabilities() -> None:
+    options = {"function_to_apply": "none", "decide": True, "top_k": 1, "max_length": 20}
+
+    async def body(exchange: Exchange) -> None:
+        said = await exchange.post("/decision", asked(a="the bell"))
+        assert said.value["probabilityScore"] == "0.953"
+
+    run(body, models=[{"name": "m", "path": "m", "options": options, "deadline_ms": 20_000}])
+
+
+def test_the_fallback_decides_by_its_own_threshold() -> None:
+    """It may also lack the label, and says so."""
+
+    def sure() -> FakeModel:
+        return detector(threshold=Threshold(label="leak", value=0.96, false_alarm_rate=0.01))
+
+    def other() -> FakeModel:
+        return FakeModel(labels=("x", "y"))
+
+    class Late(FakeModel):
+        """Sound while it is warmed, and not from then on."""
+
+        def forward(self, *args: Any, **named: Any) -> Any:
+            self.calls = getattr(self, "calls", 0) + 1
+            found = super().forward(*args, **named)
+            return found if self.calls <= 10 else found * float("nan")
+
+    def late() -> FakeModel:
+        return Late(labels=("clean", "leak"), logits=finds, threshold=LEAK)
+
+    async def body(exchange: Exchange) -> None:
+        failed = await exchange.post("/decision", asked("1", a="the bell"))
+        refused(failed, 500, "failed")
+        said = await exchange.post("/decision", asked("2", a="the bell"))
+        assert said.value["scoreDetails"] == {"label": "NonFraud"}
+        assert said.value["probabilityScore"] == "0.953"
+
+    def settings(fallback: str) -> dict[str, Any]:
+        rows = [
+            {"name": "late", "path": "late", "fallback": fallback, "deadline_ms": 20_000},
+            {"name": "sure", "path": "sure", "deadline_ms": 20_000},
+            {"name": "other", "path": "other", "deadline_ms": 20_000},
+        ]
+        return {"models": rows, "breaker": {"min_requests": 1, "open_s": 600}}
+
+    made = {"late": late, "sure": sure, "other": other}
+    run(body, made, **settings("sure"))
+
+    async def lacking(exchange: Exchange) -> None:
+        refused(await exchange.post("/decision", asked("1", a="the bell")), 500, "failed")
+        said = await exchange.post("/decision", asked("2", a="the bell"))
+        assert said.status in (422, 500)
+        assert "leak" in said.value["error"]["message"]
+
+    run(lacking, made, **settings("other"))
+
+
+def test_a_key_that_may_not_use_the_model() -> None:
+    async def body(exchange: Exchange) -> None:
+        tenant = Tenant(name="t", models=frozenset({"other"}))
+        said = await exchange.post("/decision", asked(a="the bell"), tenant=tenant)
+        refused(said, 403, "forbidden")
+        # What another key has asked is not given away either.
+        assert (await exchange.post("/decision", asked(a="the bell"))).status == 200
+        said = await exchange.post("/decision", asked(a="the bell"), tenant=tenant)
+        refused(said, 403, "forbidden")
+
+    run(body)
 
 
 def refused(said: Said, status: int, *words: str) -> None:
@@ -422,8 +532,12 @@ def test_the_trace_is_the_transactions() -> None:
         ]
         assert first["traceparent"] == again["traceparent"] != other["traceparent"]
         assert first["request_id"] == "t-1"
-        given = await exchange.post("/decision", asked("3", a="b"), headers={"traceparent": "x"})
+        assert first["trace_id"] == first["traceparent"].split("-")[1]
+        brought = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+        given = await exchange.post("/decision", asked("3", a="b"), headers=brought)
         assert "traceparent" not in given.call.noted
+        odd = await exchange.post("/decision", asked("4", a="b"), headers={"traceparent": "x"})
+        assert odd.call.noted["traceparent"].startswith("00-")
 
     run(check)
 

@@ -16,6 +16,8 @@ from fake_model import TAGS, FakeModel
 from limbeck import load
 from limbeck.serve.protocols import huggingface
 from limbeck.serve.refused import RefusedError
+from limbeck.serve.request import Tenant
+from limbeck.serve.settings import Settings
 
 Zoo = Callable[..., Path]
 SENTENCES = [models.SENTENCES[0], models.SENTENCES[5]]
@@ -117,6 +119,32 @@ def test_empty_lists_get_empty_lists() -> None:
         assert (await exchange.post("/", {"inputs": []})).value == []
 
     run(body, fake())
+
+
+def test_what_a_model_is_configured_for_stands() -> None:
+    options = {"aggregation_strategy": "none"}
+    settings = Settings.model_validate(
+        {"models": [{"name": "m", "path": "m", "options": options, "deadline_ms": 20_000}]}
+    )
+
+    async def body(exchange: Exchange) -> None:
+        [first, *_] = (await exchange.post("/", {"inputs": "the bell"})).value
+        assert "entity" in first
+
+    run(body, fake("token-classification"), settings=settings)
+
+
+def test_a_key_without_the_model_loads_nothing() -> None:
+    settings = Settings.model_validate({"models": [{"name": "m", "path": "m", "preload": False}]})
+    tenant = Tenant(name="t", models=frozenset({"other"}))
+
+    async def body(exchange: Exchange) -> None:
+        said = await exchange.post("/", {"inputs": "the bell"}, tenant=tenant)
+        assert (said.status, said.reason) == (403, "forbidden")
+        [state] = [one["state"] for one in exchange.context.service.index()]
+        assert state == "unloaded"
+
+    run(body, fake(), settings=settings)
 
 
 def test_options_of_the_api() -> None:

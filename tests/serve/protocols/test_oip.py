@@ -117,7 +117,7 @@ def test_server_says_what_it_is(client: Any) -> None:
     about = client.get_server_metadata()
     assert about["name"] == "limbeck"
     assert about["version"] == __version__
-    assert "binary_tensor_data" in about["extensions"]
+    assert about["extensions"] == ["binary_tensor_data", "parameters", "schedule_policy"]
 
 
 def test_a_draining_server_is_live_and_not_ready() -> None:
@@ -173,6 +173,15 @@ def test_answers_are_as_described(client: Any, name: str) -> None:
         assert given["shape"][0] == 2
         for size, declared in zip(given["shape"], promised["shape"]):
             assert declared in (-1, size)
+
+
+def test_probes_do_not_count_as_use(server: Live, client: Any) -> None:
+    hosted = server.do(lambda: server.service.models.ready("plain"))
+    used_s = hosted.used_s
+    assert client.is_model_ready("plain")
+    assert hosted.used_s == used_s
+    client.infer("plain", [tensor("text", ["a"])])
+    assert hosted.used_s > used_s
 
 
 # Answers.
@@ -577,12 +586,13 @@ def test_requests_are_noted(server: Live, client: Any) -> None:
 
 def test_repository() -> None:
     values = {
+        "admin": {"port": 0, "sha256": "0" * 64},
         "models": [
             {"name": "plain", "path": "plain"},
             {"name": "plain", "path": "plain", "version": "2"},
             {"name": "late", "path": "late", "preload": False},
             {"name": "broken", "path": "broken", "preload": False},
-        ]
+        ],
     }
 
     def broken() -> FakeModel:
@@ -599,6 +609,8 @@ def test_repository() -> None:
         assert refused.value.status() == "401"
         with pytest.raises(InferenceServerException):
             admin.load_model("late", headers=AUTHORIZED)
+
+        assert "model_repository" in client.get_server_metadata()["extensions"]
 
         def states() -> dict[tuple[str, str], str]:
             listed = admin.get_model_repository_index(headers=ADMIN)

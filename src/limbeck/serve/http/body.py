@@ -16,6 +16,21 @@ Receive = Callable[[], Awaitable[Message]]
 # once would reset the connection, and the client could lose the answer that says why.
 _LINGER_S = 2.0
 _LINGER_BYTES = 64 << 20
+_MAX_LENGTH_DIGITS = 18
+
+
+# JSON and the names that it comes by: what curl says of --data, what browsers say of plain text,
+# and binary tensors behind their JSON.
+_CONTENT_TYPES = frozenset(
+    {
+        "application/json",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "binary/octet-stream",
+        "text/json",
+        "text/plain",
+    }
+)
 
 
 class GoneError(Exception):
@@ -31,16 +46,24 @@ async def read(receive: Receive, headers: Mapping[str, str], limits: LimitSettin
     """The whole body.
 
     Raises:
-        RefusedError: too_large, slow_client, unsupported_media (compressed).
+        RefusedError: too_large, slow_client, bad_request, unsupported_media (compressed, or of a
+            Content-Type that is none of JSON's).
         GoneError: the client left.
     """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in _CONTENT_TYPES and not kind.endswith("+json"):
+        raise RefusedError(
+            "unsupported_media", f"Content-Type {kind[:80]!r} is not taken; send application/json"
+        )
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", ""):
         raise RefusedError(
             "unsupported_media", f"Content-Encoding {encoding[:40]!r} is not taken; send it plain"
         )
-    length = headers.get("content-length")
-    if length is not None and length.isdecimal() and int(length) > limits.body_bytes:
+    if headers.get("transfer-encoding", "chunked").strip().lower() != "chunked":
+        raise RefusedError("bad_request", "of Transfer-Encoding only 'chunked' is taken")
+    length = headers.get("content-length", "").lstrip("0")
+    if length.isdecimal() and (len(length) > _MAX_LENGTH_DIGITS or int(length) > limits.body_bytes):
         raise _too_large(limits)
     try:
         async with asyncio.timeout(limits.read_timeout_s):

@@ -63,6 +63,8 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._running: RequestResponseCycle | None = None
+        # Bytes of answers that the client had not taken when it was last looked.
+        self._left: int | None = None
 
     # What the transport tells.
 
@@ -171,8 +173,31 @@ class Connection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._in_head and self._idle() and not self.transport.is_closing():
+        if self.transport.is_closing():
+            # What was written before closing is still to be taken, and need not ever be.
+            self._unset_keepalive_if_required()
+            self._watch_taking()
+            return
+        if self._in_head and self._idle():
             self._start_head_timer()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Idle for long: close. But a client that is still taking an answer may go on."""
+        self.timeout_keep_alive_task = None
+        left = self.transport.get_write_buffer_size()
+        if left == 0:
+            super().timeout_keep_alive_handler()
+        elif self._left is None or left < self._left:
+            self._left = left
+            self._watch_taking()
+        else:
+            self.transport.abort()
+
+    def _watch_taking(self) -> None:
+        if self.transport.get_write_buffer_size() > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.limits.idle_timeout_s, self.timeout_keep_alive_handler
+            )
 
     # Timers and refusals.
 

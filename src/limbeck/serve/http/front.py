@@ -43,7 +43,11 @@ _REASONS = {status: reason for reason, status in reversed(STATUS.items())}
 
 
 class Front:
-    """An ASGI application. draining: answers, but asks clients to come back elsewhere."""
+    """An ASGI application.
+
+    draining: answers, but asks clients to come back elsewhere. keys: who may ask; others can take
+    their place at any time.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class Front:
         self.draining = False
         self.in_flight = 0
         self._limits = limits
-        self._keys = keys
+        self.keys = keys
         self._watchers = tuple(watchers)
         self._pages = pages
         self._default_error = self.table.routes[0].error if self.table.routes else plain
@@ -193,7 +197,7 @@ class _Exchange:
         if self._connection is not None and self._connection.spare and route.scope != "open":
             extra.append(("connection", "close"))
             raise RefusedError("unavailable", "too many connections", retry_after_s=1.0)
-        self._tenant = front._keys.tenant(self._headers, route.scope)
+        self._tenant = front.keys.tenant(self._headers, route.scope)
         body = b""
         if not self._body_read:
             body = await bodies.read(self._receive, self._headers, front._limits)
@@ -269,7 +273,9 @@ class _Exchange:
             headers.append((b"content-type", reply.content_type.encode("latin-1")))
         else:
             del headers[0]
-        trace = self._noted.get(TRACEPARENT) or traceparent(self._headers)
+        trace = self._noted.get(TRACEPARENT)
+        if trace is None and TRACEPARENT in self._headers:
+            trace = traceparent(self._headers)
         if trace is not None:
             extra.append((TRACEPARENT, trace))
         timing = self._noted.get("timing")
@@ -279,7 +285,7 @@ class _Exchange:
         extra = [(name, value) for name, value in extra if name not in given]
         # What is left of a body that was not read would be taken for the next request.
         closing = not self._body_read or self._front.draining
-        if closing:
+        if closing and ("connection", "close") not in extra:
             extra.append(("connection", "close"))
         for name, value in (*extra, *reply.headers):
             headers.append((name.encode("latin-1"), value.encode("latin-1")))

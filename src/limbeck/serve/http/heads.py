@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Mapping
 
+from limbeck.serve import tracing
 from limbeck.serve.request import Timing
 
 REQUEST_ID = "x-request-id"
@@ -14,7 +15,6 @@ TRACEPARENT = "traceparent"
 
 # Nothing that could end a line of a log or of a head, or need quoting in either.
 _ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
-_TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _random = random.SystemRandom()
 
 
@@ -28,8 +28,8 @@ def request_id(headers: Mapping[str, str]) -> str:
 
 def traceparent(headers: Mapping[str, str]) -> str | None:
     """The W3C trace context of a request; None where there is none, or it is malformed."""
-    given = headers.get(TRACEPARENT)
-    return given if given is not None and _TRACE.fullmatch(given) else None
+    context = tracing.parse(headers)
+    return None if context is None else context.traceparent
 
 
 def timing_headers(timing: Timing) -> list[tuple[str, str]]:

@@ -1,14 +1,32 @@
-"""From the fields of a call to an answer of the service."""
+"""From the fields of a call to a model, and to an answer of the service."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from limbeck.serve.models import Hosted
 from limbeck.serve.protocols import fields
 from limbeck.serve.protocols.base import Call, Context
+from limbeck.serve.refused import RefusedError
 from limbeck.serve.request import Answer
 from limbeck.spec import Task
+
+
+async def hosted(
+    context: Context, call: Call, name: str | None, version: str | None = None
+) -> Hosted:
+    """The model of that name, loaded; None: the default.
+
+    Raises:
+        RefusedError: see `Service.hosted`; forbidden, and nothing is loaded then.
+    """
+    allowed = call.tenant.models
+    if allowed is not None:
+        asked, _ = context.service.models.slot(name, version)
+        if asked not in allowed:
+            raise RefusedError("forbidden", f"this key may not use model {asked!r}")
+    return await context.service.hosted(name, version)
 
 
 async def ask(

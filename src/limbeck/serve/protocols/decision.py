@@ -19,9 +19,10 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from limbeck.serve import explain, json_body
+from limbeck.serve import explain, json_body, tracing
 from limbeck.serve.models import Hosted
 from limbeck.serve.protocols import fields
+from limbeck.serve.protocols.asking import hosted as hosted_by
 from limbeck.serve.protocols.base import Call, Context, Reply, Route
 from limbeck.serve.protocols.decision_operation import PROTOCOL, operation
 from limbeck.serve.protocols.refusing import coded
@@ -37,6 +38,15 @@ _ID = re.compile(ID_PATTERN)
 _DEFAULT_THRESHOLD = 0.5
 # Parts of a text that an explanation tells apart; each costs as much as the text.
 _MOST_PARTS = 64
+
+# Probabilities of whole texts, whatever else the model's own options are.
+_READING: Final[dict[str, Any]] = {
+    "top_k": None,
+    "function_to_apply": None,
+    "decide": False,
+    "window": True,
+    "window_reduce": "max",
+}
 
 _Value = TypeVar("_Value")
 
@@ -63,7 +73,7 @@ class _Reader:
 
 @dataclass(frozen=True, kw_only=True)
 class _Scored:
-    """What was found of one attribute."""
+    """What was found of one attribute. tokens: about how many were read for it."""
 
     name: str
     text: str
@@ -71,6 +81,7 @@ class _Scored:
     hosted: Hosted
     score: float
     threshold: float
+    tokens: float
 
     @property
     def reached(self) -> bool:
@@ -131,7 +142,7 @@ class _Decision:
         asked = self._parse(call)
         _trace(call, asked.identity)
         fields.within_limits(list(asked.attributes.values()), self._limits)
-        hosted = await self._hosted(self._reader(next(iter(asked.attributes))))
+        hosted = await self._hosted(call, self._reader(next(iter(asked.attributes))))
         longest_s = asked.timeout_s or hosted.settings.deadline_ms / 1000
         body = await self._transactions.once(
             (call.tenant.name, asked.identity),
@@ -141,7 +152,8 @@ class _Decision:
             wait_s=call.arrived_s + longest_s - self._clock(),
             waiting=call.waiting,
         )
-        return Reply(body=body)
+        trace = call.noted.get("traceparent")
+        return Reply(body=body, headers=() if trace is None else (("traceparent", trace),))
 
     def _parse(self, call: Call) -> _Asked:
         body = fields.an_object(
@@ -194,8 +206,8 @@ class _Decision:
     def _reader(self, attribute: str) -> _Reader:
         return self._readers.get(attribute, self._default)
 
-    async def _hosted(self, reader: _Reader) -> Hosted:
-        return await self._context.service.hosted(reader.model, reader.version)
+    async def _hosted(self, call: Call, reader: _Reader) -> Hosted:
+        return await hosted_by(self._context, call, reader.model, reader.version)
 
     async def _answer(self, call: Call, asked: _Asked) -> bytes:
         groups: dict[tuple[str | None, str | None, str | None], dict[str, str]] = {}
@@ -227,9 +239,10 @@ class _Decision:
     async def _score(self, call: Call, asked: _Asked, texts: Mapping[str, str]) -> list[_Scored]:
         """All attributes that one model reads for the same label."""
         reader = self._reader(next(iter(texts)))
-        positive = _positive(reader, await self._hosted(reader))
+        positive = _positive(reader, await self._hosted(call, reader))
         answer = await self._ask(call, asked, reader, positive, list(texts.values()))
         scores = _scores(answer, positive)
+        per_character = answer.tokens / max(1, sum(map(len, texts.values())))
         return [
             _Scored(
                 name=name,
@@ -238,6 +251,7 @@ class _Decision:
                 hosted=answer.hosted,
                 score=score,
                 threshold=_threshold(self._reader(name), answer.hosted, positive),
+                tokens=per_character * len(text),
             )
             for (name, text), score in zip(texts.items(), scores, strict=True)
         ]
@@ -257,7 +271,7 @@ class _Decision:
             model=reader.model,
             version=reader.version,
             task="text-classification",
-            options={"top_k": None, "window": True, "window_label": positive},
+            options=_READING | {"window_label": positive},
             timeout_s=asked.timeout_s,
             priority=asked.priority if priority is None else priority,
             use_cache=fields.use_cache(call),
@@ -271,17 +285,25 @@ class _Decision:
 
     async def _explained(self, call: Call, asked: _Asked, top: _Scored) -> dict[str, Any]:
         limits = self._limits
-        most = min(_MOST_PARTS, limits.rows - 1, limits.characters // max(1, len(top.text)))
+        most = min(
+            _MOST_PARTS,
+            limits.rows - 2,
+            limits.characters // max(1, len(top.text)) - 1,
+            # Room for others in the queue.
+            int(self._context.settings.queue.max_tokens / 2 / max(1.0, top.tokens)) - 1,
+        )
         spans = explain.parts(top.text, most=max(1, most))
-        own = top.hosted.settings.priority if asked.priority is None else asked.priority
-        lower = min(
-            (PRIORITIES[own] if isinstance(own, str) else own) + 1, max(PRIORITIES.values())
-        )
+        own = asked.priority
+        if own is None:
+            own = PRIORITIES[top.hosted.settings.priority]
+        lower = min(own + 1, max(PRIORITIES.values()))
         positive = _positive(top.reader, top.hosted)
-        answer = await self._ask(
-            call, asked, top.reader, positive, explain.variants(top.text, spans), priority=lower
-        )
-        found = explain.explain(top.text, spans, top.score, _scores(answer, positive))
+        # The whole text again: mostly out of the cache, and surely from the model that reads the
+        # rest, which can be another by now.
+        texts = [top.text, *explain.variants(top.text, spans)]
+        answer = await self._ask(call, asked, top.reader, positive, texts, priority=lower)
+        whole, *scores = _scores(answer, positive)
+        found = explain.explain(top.text, spans, whole, scores)
         return {
             "spans": [
                 {
@@ -299,9 +321,10 @@ class _Decision:
 def _trace(call: Call, identity: str) -> None:
     """The transaction's id is the request's, and where the client brings no trace, names it."""
     call.request_id = call.noted["request_id"] = identity
-    if "traceparent" not in call.headers:
+    if tracing.parse(call.headers) is None:
         digest = hashlib.sha256(identity.encode("ascii")).hexdigest()
-        call.noted.setdefault("traceparent", f"00-{digest[:32]}-{digest[32:48]}-00")
+        call.noted["trace_id"] = digest[:32]
+        call.noted["traceparent"] = f"00-{digest[:32]}-{digest[32:48]}-01"
 
 
 def _flag(value: str | None) -> bool:

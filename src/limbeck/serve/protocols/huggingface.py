@@ -23,7 +23,7 @@ from limbeck.pipeline import (
 from limbeck.serve import json_body
 from limbeck.serve.protocols import describing as d
 from limbeck.serve.protocols import fields, inputs
-from limbeck.serve.protocols.asking import ask
+from limbeck.serve.protocols.asking import ask, hosted
 from limbeck.serve.protocols.base import Call, Context, Reply, Route
 from limbeck.serve.protocols.refusing import refusal
 from limbeck.serve.refused import RefusedError
@@ -116,7 +116,8 @@ class _HuggingFace:
         timeout_s = fields.timeout_s(call, None, limits=self._limits)
         similarity = isinstance(body["inputs"], dict) and set(body["inputs"]) == _SIMILARITY
         rows, single = _rows(body["inputs"])
-        task = (await self._context.service.hosted(name)).pipeline.task
+        model = await hosted(self._context, call, name)
+        task = model.pipeline.task
         for wanted in (asked, "sentence-similarity" if similarity else None):
             if wanted is not None and task not in _TASKS[wanted]:
                 raise RefusedError(
@@ -131,7 +132,12 @@ class _HuggingFace:
             rows,
             model=name,
             task=task,
-            options=_DEFAULTS.get(task, {}) | options,
+            options={
+                key: value
+                for key, value in _DEFAULTS.get(task, {}).items()
+                if key not in model.settings.options
+            }
+            | options,
             timeout_s=timeout_s,
             use_cache=use_cache,
         )

@@ -25,7 +25,8 @@ from limbeck.serve.request import PRIORITIES
 _Handle = Callable[[Call], Awaitable[Reply]]
 
 PROTOCOL = "oip"
-EXTENSIONS = ("binary_tensor_data", "model_repository", "parameters", "schedule_policy")
+EXTENSIONS = ("binary_tensor_data", "parameters", "schedule_policy")
+_OF_ADMINS = "model_repository"
 _FIELDS = ("id", "parameters", "inputs", "outputs")
 _OUTPUT_FIELDS = ("name", "parameters")
 _OUTPUT_PARAMETERS = ("binary_data",)
@@ -76,8 +77,12 @@ class _Protocol:
         self._context = context
 
     async def server(self, call: Call) -> Reply:
-        named = {"name": "limbeck", "version": __version__, "extensions": list(EXTENSIONS)}
-        return Reply(body=dump(named))
+        extensions = list(EXTENSIONS)
+        if self._context.settings.admin is not None:
+            extensions.append(_OF_ADMINS)
+        return Reply(
+            body=dump({"name": "limbeck", "version": __version__, "extensions": extensions})
+        )
 
     async def live(self, call: Call) -> Reply:
         return Reply(body=dump({"live": True}))
@@ -108,9 +113,16 @@ class _Protocol:
         )
 
     async def model_ready(self, call: Call) -> Reply:
-        name, version = _place(call)
-        if self._context.service.models.ready(name, version) is None:
-            raise RefusedError("unavailable", f"model {name!r} is not loaded")
+        service = self._context.service
+        # To look at a model is not to use it: those that are probed are let go as others are.
+        name, version = service.models.slot(*_place(call))
+        [state] = [
+            one["state"]
+            for one in service.index()
+            if one["name"] == name and one["version"] == version
+        ]
+        if state != "ready":
+            raise RefusedError("unavailable", f"model {name!r} version {version!r} is {state}")
         return Reply(body=dump({"name": name, "ready": True}))
 
     async def infer(self, call: Call) -> Reply:

@@ -17,13 +17,12 @@ from limbeck.pipeline import (
     TokenClassificationPipeline,
 )
 from limbeck.serve import json_body
-from limbeck.serve.models import Hosted
 from limbeck.serve.protocols import describing as d
 from limbeck.serve.protocols import fields, inputs
 from limbeck.serve.protocols.asking import ask
+from limbeck.serve.protocols.asking import hosted as hosted_by
 from limbeck.serve.protocols.base import Call, Context, Reply, Route
 from limbeck.serve.protocols.refusing import CODED_ERROR, coded
-from limbeck.serve.refused import RefusedError
 
 PROTOCOL: Final = "own"
 _FIELDS = ("inputs", "parameters", "timeout_ms", "priority")
@@ -109,7 +108,7 @@ class _Own:
 
     async def _nothing(self, call: Call, name: str | None, version: str | None) -> Reply:
         """The answer to an empty list: an empty list, of a model that there is."""
-        hosted = await self._hosted(call, name, version)
+        hosted = await hosted_by(self._context, call, name, version)
         return _reply(
             {
                 "model": hosted.name,
@@ -118,12 +117,6 @@ class _Own:
                 "usage": {"tokens": 0},
             }
         )
-
-    async def _hosted(self, call: Call, name: str | None, version: str | None) -> Hosted:
-        hosted = await self._context.service.hosted(name, version)
-        if not _may(call, hosted.name):
-            raise RefusedError("forbidden", f"this key may not use the model {hosted.name!r}")
-        return hosted
 
     async def models(self, call: Call) -> Reply:
         index = self._context.service.index()
@@ -141,7 +134,7 @@ class _Own:
 
     async def model(self, call: Call) -> Reply:
         name, version = _named(call)
-        hosted = await self._hosted(call, name, version)
+        hosted = await hosted_by(self._context, call, name, version)
         spec = hosted.spec
         threshold = spec.task.threshold
         return _reply(
