@@ -54,7 +54,10 @@ BROKEN: list[tuple[Callable[[Path], None], str]] = [
 
 def swap(place: Path, other: Path | None) -> None:
     """Put another directory in the place of one that is in use."""
-    place.rename(place.with_name(f"was-{len(list(place.parent.iterdir()))}"))
+    # What is mapped stays as it is as long as it is in use, whatever becomes of its name.
+    gone = place.with_name("gone")
+    place.rename(gone)
+    shutil.rmtree(gone)
     if other is not None:
         other.rename(place)
 

@@ -28,6 +28,7 @@ def test_no_room_for_the_log(program, stored, processes) -> None:
             output=full.fileno(),
         )
     until(lambda: not server.alive or listens(url), "listening")
+    before = settled(url).of("own") if processes == 1 else {}
     with crowd(
         *(url, stored.bodies, stored.right),
         path=PATH,
@@ -47,7 +48,7 @@ def test_no_room_for_the_log(program, stored, processes) -> None:
     if processes == 1:
         assert clients.lost == 0
         counts = settled(url)
-        assert counts.of("own") == clients.outcomes
+        assert sum(counts.of("own").values()) == clients.sent + sum(before.values())
         assert counts.value("limbeck_log_lines_dropped_total") > 0
     assert server.end() == 0
 
@@ -59,18 +60,31 @@ def listens(url: str) -> bool:
         return False
 
 
-def test_no_room_for_a_report_of_load(program, stored, tmp_path, capsys) -> None:
+def test_no_room_for_a_report_of_load(program, stored, tmp_path, capsys, monkeypatch) -> None:
     """The one who measures is told, and the server has answered all the same."""
     server = program(str(stored.path), "--name", "m", "--port", "0", "--threads", "1")
     url = server.ready()
+    report = tmp_path / "report.html"
+    report.write_text("of yesterday")
+    # Whatever is opened under another name first, as files are that are renamed, is that device.
+    beside = tmp_path / "beside"
+
+    def made(**_: object) -> tuple[int, str]:
+        beside.touch()
+        return os.open(FULL, os.O_WRONLY), str(beside)
+
+    monkeypatch.setattr("tempfile.mkstemp", made)
     code = main.run(
         ["loadtest", url, "--model", "m", "--rate", "20", "-d", "1", "--warmup", "0"]
-        + ["--report", "/dev/full"]
+        + ["--report", str(report)]
     )
     assert code != 0
     said = capsys.readouterr().err
-    assert "/dev/full" in said
+    assert str(report) in said
+    assert "No space left" in said
     assert "Traceback" not in said
+    assert report.read_text() == "of yesterday"
+    assert not beside.exists()
     assert ask(url, PATH, {"inputs": "a"}).status == 200
     assert sum(settled(url).of("own").values()) > 10
     assert Counts(url).in_flight == 1
