@@ -63,12 +63,16 @@ class Crowd:
         path: str,
         clients: int,
         headers: Mapping[str, str] | None = None,
+        cached: bool = False,
     ) -> None:
+        """Args: cached: equal rows may be computed once; otherwise each is work of its own."""
         self._address = url.removeprefix("http://")
         self._bodies = [json.dumps(body).encode() for body in bodies]
         self._right = right
         self._path = path
         self._headers = {"Content-Type": "application/json", **(headers or {})}
+        if not cached:
+            self._headers["Cache-Control"] = "no-cache"
         self._over = threading.Event()
         self.clients = [Client() for _ in range(clients)]
         self._threads = [
@@ -169,9 +173,10 @@ def crowd(
     path: str,
     clients: int = 6,
     headers: Mapping[str, str] | None = None,
+    cached: bool = False,
 ) -> Iterator[Crowd]:
     """They ask for the length of the block; behind it all are answered, and counts add up."""
-    made = Crowd(url, bodies, right, path=path, clients=clients, headers=headers)
+    made = Crowd(url, bodies, right, path=path, clients=clients, headers=headers, cached=cached)
     made.start()
     try:
         yield made

@@ -30,7 +30,7 @@ def test_deadlines_caches_rates_and_reloads_do_not_look_at_it(program, stored, t
         environ={"PYTHONPATH": str(tmp_path)},
     )
     url = server.ready()
-    with crowd(url, stored.bodies, stored.right, path=PATH) as clients:
+    with crowd(url, stored.bodies, stored.right, path=PATH, cached=True) as clients:
         clients.everybody(4)
     assert clients.lost == 0
     assert set(clients.statuses) == {200}
