@@ -1,4 +1,4 @@
-"""A wall clock that jumps by years at every look: nothing but the times in the log depends on it."""
+"""A wall clock that jumps by years at every look: only the times in the log depend on it."""
 
 from __future__ import annotations
 

@@ -75,8 +75,10 @@ def test_no_room_for_a_report_of_load(program, stored, tmp_path, capsys, monkeyp
 
     monkeypatch.setattr("tempfile.mkstemp", made)
     code = main.run(
-        ["loadtest", url, "--model", "m", "--rate", "20", "-d", "1", "--warmup", "0"]
-        + ["--report", str(report)]
+        [
+            *("loadtest", url, "--model", "m", "--rate", "20", "-d", "1", "--warmup", "0"),
+            *("--report", str(report)),
+        ]
     )
     assert code != 0
     said = capsys.readouterr().err

@@ -108,7 +108,8 @@ def serving(failure: Exception | None, **sections: Any) -> Any:
     settings = Settings.model_validate(
         {
             "models": [
-                {"name": name, "path": name, "deadline_ms": 60_000} for name in ("labels", "vectors")
+                {"name": name, "path": name, "deadline_ms": 60_000}
+                for name in ("labels", "vectors")
             ],
             "breaker": {"enabled": False},
             **sections,

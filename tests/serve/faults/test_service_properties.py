@@ -65,8 +65,8 @@ class Random(Gated):
 
 @dataclass(frozen=True)
 class Asked:
-    """leaves_s: when it is taken back, if it is. early: sent, and taken back, while the engine is held
-    up; else the engine runs.
+    """leaves_s: when it is taken back, if it is. early: sent, and taken back, while the engine is
+    held up; else the engine runs.
     """
 
     texts: tuple[str, ...]
@@ -119,9 +119,7 @@ def service_for(
         "queue": {"max_tokens": queue, "max_batch_rows": 6},
         "breaker": {"enabled": False},
     }
-    return Service(
-        Settings.model_validate(given), loading=lambda _: model, on_batch=batches.append
-    )
+    return Service(Settings.model_validate(given), loading=lambda _: model, on_batch=batches.append)
 
 
 async def until(condition: Any) -> None:
@@ -196,8 +194,10 @@ async def trial(
         await asyncio.sleep(0.005)
         look = service.dispatcher.look
         await until(
-            lambda: model.begun - begun >= min(instances, look()["in_flight"])
-            and (look()["queued_jobs"] == 0 or look()["in_flight"] == instances)
+            lambda: (
+                model.begun - begun >= min(instances, look()["in_flight"])
+                and (look()["queued_jobs"] == 0 or look()["in_flight"] == instances)
+            )
         )
         # Rows of batches that have begun by now; no worker can take another one.
         started = set(model.rows)

@@ -1,4 +1,4 @@
-"""SIGSTOP and SIGCONT of the only process, with requests in the engine, in the queue, in sockets."""
+"""SIGSTOP and SIGCONT of the only process, with requests everywhere in it."""
 
 from __future__ import annotations
 
