@@ -12,7 +12,7 @@ NATIVE := CMakeLists.txt $(wildcard CMakePresets.json) $(shell find native -type
 INPUTS := pyproject.toml constraints.txt tools/install.sh tools/encoder.txt src/limbeck/__init__.py $(NATIVE)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench soak peers bench-engine bench-accuracy tables docs wheel clean system
+.PHONY: help demo test test-runtime check check-native fuzz fuzz-planted bench soak peers bench-engine bench-serve bench-accuracy tables docs wheel clean system
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +36,8 @@ $(VENV_RUNTIME)/.stamp: $(INPUTS) | system
 demo: $(VENV)/.stamp-demo ## fine-tune, distil, quantise, verify and compare; DATA=FILE takes your own texts, QUICK=1 a tiny run
 	$(BIN)/limbeck demo $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(ARGS)
 
-test: $(VENV)/.stamp-dev ## run all tests; ARGS="-k name" picks some
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.stamp-dev ## run all tests, as many side by side as there are cores; ARGS="-k name" picks some
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 test-runtime: $(VENV_RUNTIME)/.stamp ## run the tests of the runtime wing in an environment without torch
 	@! $(VENV_RUNTIME)/bin/python -c 'import torch' 2>/dev/null || { echo "torch is in $(VENV_RUNTIME); make clean"; exit 1; }
@@ -77,6 +77,9 @@ soak: $(VENV)/.stamp-dev ## a million mixed requests over HTTP to a server of it
 
 bench-engine: $(VENV)/.stamp-dev ## the engine against the peers that are there; ARGS="--quick", "--run last", "--texts FILE"
 	$(BIN)/python -m limbeck.bench.peers $(ARGS)
+
+bench-serve: $(VENV)/.stamp-dev ## the server against the peers' servers that are there; ARGS="--quick", "--only limbeck,litserve", "--run last", "--list"
+	$(BIN)/python -m limbeck.bench.serving $(ARGS)
 
 bench-accuracy: $(VENV)/.stamp-dev ## what distillation keeps, on the data sets in DATA=DIR; hours; QUICK=1, ARGS="--only sst2", "--list"
 	$(BIN)/python -m limbeck.bench.distillation $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(ARGS)

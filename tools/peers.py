@@ -14,6 +14,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import torch_index
+
 ROOT = Path(__file__).resolve().parents[1]
 PINS = ROOT / "tools" / "peers.toml"
 PEERS = ROOT / ".peers"
@@ -43,6 +46,11 @@ def install(name: str, peer: dict[str, Any], directory: Path) -> str | None:
     print(f"==> {name}: {', '.join(peer['packages'])}", flush=True)
     inside = str(directory / "bin" / "python")
     pip = [inside, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    if any(package.startswith("torch==") for package in peer["packages"]):
+        # Builds there end in "+cpu", which pip prefers to the same version with CUDA.
+        address = f"{torch_index.INDEX}/torch/"
+        if torch_index.reachable(address, torch_index.LIMIT_S):
+            pip += ["--extra-index-url", torch_index.INDEX]
     shutil.rmtree(directory, ignore_errors=True)
     for command in (
         [python, "-m", "venv", str(directory)],

@@ -30,9 +30,12 @@ def pins(path: Path, text: str) -> Path:
 
 def test_every_peer_environment_has_pins() -> None:
     from limbeck.bench.contestants import CONTESTANTS
+    from limbeck.bench.serving.contestants import CONTESTANTS as SERVERS
 
     known = tomllib.loads((TOOLS / "peers.toml").read_text(encoding="utf-8"))
-    assert {c.environment for c in CONTESTANTS.values()} - {None} == set(known)
+    environments = {c.environment for c in CONTESTANTS.values()}
+    environments |= {c.environment for c in SERVERS.values()}
+    assert environments - {None} == set(known)
     for peer in known.values():
         assert all("==" in package for package in peer["packages"])
 

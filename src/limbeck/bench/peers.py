@@ -223,11 +223,11 @@ def run(plan: Plan) -> bool:
     return True
 
 
-def _split(text: str) -> list[str]:
+def split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _run_name(asked: str | None, results: Path) -> str:
+def run_name(asked: str | None, results: Path) -> str:
     """A new run's name, or that of one to go on with.
 
     Raises:
@@ -302,17 +302,17 @@ def make_plan(options: argparse.Namespace) -> Plan:
         EngineError: a peer that was asked for by name is not installed.
     """
     quick = options.quick
-    patterns = _split(options.models) if options.models else list(PATTERNS)
-    peers = _split(options.peers) if options.peers is not None else list(PEERS)
+    patterns = split(options.models) if options.models else list(PATTERNS)
+    peers = split(options.peers) if options.peers is not None else list(PEERS)
     there, missing = available(entries(patterns=patterns, peers=peers, floats=options.floats))
     if missing and options.peers is not None:
         raise InputError("; ".join(missing))
     for line in missing:
         print(f"left out: {line}", flush=True)
-    shapes = _split(options.shapes) if options.shapes else list(SHAPES)[: 1 if quick else None]
-    points = [Point.parse(text) for text in _split(options.points)] if options.points else None
+    shapes = split(options.shapes) if options.shapes else list(SHAPES)[: 1 if quick else None]
+    points = [Point.parse(text) for text in split(options.points)] if options.points else None
     try:
-        threads = [int(text) for text in _split(options.threads or ("2" if quick else "1,2"))]
+        threads = [int(text) for text in split(options.threads or ("2" if quick else "1,2"))]
     except ValueError:
         raise InputError(f"--threads takes numbers, as in 1,2; found {options.threads!r}") from None
     rounds = (3 if quick else 9) if options.rounds is None else options.rounds
@@ -326,7 +326,7 @@ def make_plan(options: argparse.Namespace) -> Plan:
         outputs=OUTPUTS if options.output == "both" else [options.output],
         threads=threads,
         rounds=rounds,
-        run=_run_name(options.run, results),
+        run=run_name(options.run, results),
         results=results,
         cache=options.cache,
         texts=_texts(options),

@@ -91,23 +91,27 @@ def _predict(directory: Path) -> measure.Block:
     return block
 
 
-def write_artifact(cache: Path, shape: models.Shape) -> Path:
-    """The test model as an int8 artifact, sparse layers as blocks."""
+def int8_artifact(hf: Path, directory: Path, *, by: str) -> Path:
+    """A Hugging Face directory as an int8 artifact, sparse layers as blocks; `by`: who made it."""
     from limbeck import engine, runtimes
     from limbeck.spec import QuantSpec
 
-    place = cache / (shape.name + ("" if shape.blocks is None else f"-{shape.pattern}"))
-    hf = models.write_model(place / "hf", shape)
     source = runtimes.open_source(hf)
-    directory = place / "artifact"
     artifact.write(
         directory,
         spec=replace(source.spec, quant=QuantSpec(precision="int8")),
         weights=engine.quantize_weights(source.weights, source.spec.encoder),
         tokenizer_json=(hf / "tokenizer.json").read_bytes(),
-        lineage={"made by": "limbeck.bench.startup"},
+        lineage={"made by": by},
     )
     return directory
+
+
+def write_artifact(cache: Path, shape: models.Shape) -> Path:
+    """The test model as an int8 artifact."""
+    place = cache / (shape.name + ("" if shape.blocks is None else f"-{shape.pattern}"))
+    hf = models.write_model(place / "hf", shape)
+    return int8_artifact(hf, place / "artifact", by="limbeck.bench.startup")
 
 
 def run(*, cache: Path, rounds: int, shape: models.Shape) -> list[measure.Row]:

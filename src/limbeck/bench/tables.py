@@ -13,40 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from limbeck import measure
+from limbeck.bench.markdown import Rows, markdown, where
+from limbeck.bench.serving.table import serving
 from limbeck.errors import InputError, LimbeckError
 
 RESULTS = Path("benchmarks/results")
 _BLOCK = re.compile(r"(<!-- rows:([\w-]+) -->\n)(.*?)(<!-- /rows -->)", flags=re.DOTALL)
-
-Rows = Sequence[measure.Row]
-
-
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table: the first column left, the others right."""
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    rule = "|---|" + "---:|" * (len(columns) - 1)
-    return "\n".join([line(columns), rule, *map(line, rows)]) + "\n"
-
-
-def _where(rows: Rows) -> str:
-    row = rows[0]
-    machine = row.machine
-    versions: dict[str, str] = {}
-    for each in rows:
-        versions.update(each.versions)
-    parts = [f"{machine.cpu}, {machine.cores} cores"]
-    isas = sorted({each.isa for each in rows if each.isa})
-    if isas:
-        parts.append(f"our kernels: {', '.join(isas)}")
-    parts += [f"{name} {version}" for name, version in sorted(versions.items())]
-    parts += [f"commit {' and '.join(sorted({each.commit for each in rows}))}", row.date[:10]]
-    busy = [float(each.extra["others_busy"]) for each in rows if "others_busy" in each.extra]
-    if busy:
-        parts.append(f"other processes used {min(busy):.0%} to {max(busy):.0%} of the machine")
-    return "Measured on " + "; ".join(parts) + ".\n"
 
 
 def engine(rows: Rows) -> str:
@@ -86,7 +58,7 @@ def engine(rows: Rows) -> str:
         "ONNX Runtime in the same precision, paired by round. Hidden states are the same work for "
         "both; for logits our engine leaves out what the head does not read."
         f"\n\n{table}\n"
-        f"Relative error of the logits against torch fp32: {said}.\n{_where(rows)}"
+        f"Relative error of the logits against torch fp32: {said}.\n{where(rows)}"
     )
 
 
@@ -104,7 +76,7 @@ def accuracy(rows: Rows) -> str:
             cells.append("–" if row is None else f"{row.value:.2f} ({difference:+.2f})")
         body.append(cells)
     used = [row for found in sets.values() for row in found]
-    return markdown(["model", "texts", "metric", *subjects], body) + "\n" + _where(used)
+    return markdown(["model", "texts", "metric", *subjects], body) + "\n" + where(used)
 
 
 def startup(rows: Rows) -> str:
@@ -119,7 +91,7 @@ def startup(rows: Rows) -> str:
                 str(row.extra.get("bound", "–")),
             ]
         )
-    return markdown(["what", "median (quartiles)", "bound"], body) + "\n" + _where(rows)
+    return markdown(["what", "median (quartiles)", "bound"], body) + "\n" + where(rows)
 
 
 def _ratio(row: measure.Row | None, prefix: str = "") -> str:
@@ -195,7 +167,7 @@ def _peers_on(rows: Rows) -> list[str]:
         heads += ["limbeck 4x4 / DeepSparse", "limbeck 1x4 / DeepSparse"]
         title = f"Model {model}, {_OUTPUT_NAMES[str(output)]}, on {rows[0].machine.cpu}:"
         parts.append(f"{title}\n\n{markdown(heads, body)}")
-    return [*parts, _where([row for found in points.values() for row in found])]
+    return [*parts, where([row for found in points.values() for row in found])]
 
 
 _FLOATS = ("limbeck fp32", "limbeck bf16")
@@ -229,7 +201,7 @@ def floats(rows: Rows) -> str:
     said = ", ".join(f"{subject} {error:.1e}" for subject, error in sorted(errors.items()))
     return (
         f"{markdown(heads, body)}\nRelative error of hidden states against torch fp32: {said}.\n"
-        f"{_where(used)}"
+        f"{where(used)}"
     )
 
 
@@ -279,7 +251,7 @@ def mixed(rows: Rows) -> str:
     return (
         "Texts come 32 at a time, or are sorted by length first; each peer pads in the way that is "
         "fastest for it. A speed-up is over the fastest dense int8 peer. Uniform: as many texts, "
-        f"all of the mean length.\n\n{markdown(heads, body)}\n{_where(used)}"
+        f"all of the mean length.\n\n{markdown(heads, body)}\n{where(used)}"
     )
 
 
@@ -310,7 +282,7 @@ def kernels(rows: Rows) -> str:
         f"One thread, {tokens} tokens, output rows x inputs: median GOP/s, and the share of what "
         "the multipliers reach in registers alone in the same run. Block-sparse kernels at 80 % "
         f"sparsity, where only products of kept blocks count.\n\n{markdown(heads, body)}\n"
-        f"{_where(rows)}"
+        f"{where(rows)}"
     )
 
 
@@ -356,7 +328,7 @@ def demo(rows: Rows) -> str:
                 f" Of {facts['long_of']} texts of 2,000 words with a leak in the last sentence the "
                 f"student finds {facts['long_found']}."
             )
-        parts.append(f"{said}\n\n{markdown(columns, body)}\n{_where(run)}")
+        parts.append(f"{said}\n\n{markdown(columns, body)}\n{where(run)}")
     return "\n".join(parts)
 
 
@@ -389,7 +361,7 @@ def distillation(rows: Rows) -> str:
     parts = [_kept(sets)]
     if any("gained" in row.extra for row in used):
         parts.append(_gained(sets))
-    return "\n".join([*parts, _where(used)])
+    return "\n".join([*parts, where(used)])
 
 
 def _kept(sets: Mapping[str, Mapping[tuple[str, str], measure.Row]]) -> str:
@@ -468,6 +440,7 @@ TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
     "mixed": ("peers.jsonl", mixed, "make bench-engine ARGS='--texts FILE'"),
     "kernels": ("kernels.jsonl", kernels, "limbeck bench kernels --record FILE"),
     "startup": ("startup.jsonl", startup, "make bench"),
+    "serving": ("serving.jsonl", serving, "make bench-serve"),
     "demo": ("demo.jsonl", demo, "limbeck demo --record benchmarks/results/demo.jsonl"),
 }
 

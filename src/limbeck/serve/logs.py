@@ -20,6 +20,9 @@ from limbeck.serve.settings import LogSettings
 
 _MAX_LINES = 10_000
 _CLOSE_S = 2.0
+# Lines of so long are written together: each waking of the thread takes the interpreter's lock away
+# from the event loop, which costs a busy server more than the line itself.
+_GATHER_S = 0.05
 # Their own handlers would write past ours.
 _ROUTED: Final = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "asyncio", "fastapi", "limbeck")
 # We write one of our own.
@@ -82,6 +85,7 @@ class Lines(logging.Handler):
                     self._changed.wait()
                 if not self._lines:
                     return
+                self._changed.wait_for(lambda: self._closed, _GATHER_S)
                 lines = list(self._lines)
                 self._lines.clear()
                 self._writing = len(lines)

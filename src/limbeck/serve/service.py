@@ -173,6 +173,7 @@ class Service:
         try:
             answer = await self._answer(request, hosted, deadline_s, timing)
         except RefusedError as error:
+            timing.total_s = self._clock() - request.arrived_s
             self._judge(hosted, error.reason, timing, permit)
             raise
         except BaseException:  # cancelled, most of all

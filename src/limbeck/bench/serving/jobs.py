@@ -1,0 +1,141 @@
+"""One contestant at one deadline: started, compared, measured; what limbeck alone is asked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from limbeck import loadtest, measure
+from limbeck.bench.serving import answers, capacity, own, record
+from limbeck.bench.serving.asking import Asker
+from limbeck.bench.serving.capacity import Choice, CurvePoint
+from limbeck.bench.serving.contestants import Config, Contestant
+from limbeck.bench.serving.record import Bench
+from limbeck.bench.serving.starting import started
+from limbeck.errors import EngineError
+
+_MACHINE_REST_S = 1.0
+Part = Callable[[], list[measure.Row]]
+
+
+def _under_load(
+    bench: Bench, contestant: Contestant, asker: Asker, points: Sequence[CurvePoint]
+) -> list[Part]:
+    """Of the server that was just measured. Without a rate there are no points to look at."""
+
+    def refusals() -> list[measure.Row]:
+        spent = own.refusal_ms(points[-1])
+        what = "server time of a refusal at 3 times the largest rate"
+        seen = points[-1].result.refused_ms
+        facts: dict[str, str | float] = {
+            "bound": "p50 1 ms, p99 5 ms",
+            "client_p50_ms": loadtest.percentile(seen, 50),
+            "client_p99_ms": loadtest.percentile(seen, 99),
+        }
+        row = record.own_row(bench, contestant, what, "ms", spent, **facts)
+        return [dataclasses.replace(row, p99=measure.percentile(spent, 0.99))]
+
+    def goodput() -> list[measure.Row]:
+        kept = 100 * own.kept_goodput(points)
+        what = "goodput at 3 times the largest rate, of its peak"
+        return [record.own_row(bench, contestant, what, "%", [kept], bound="at least 90 %")]
+
+    def hits() -> list[measure.Row]:
+        bench.say("    answers from the cache")
+        found = own.cache_hits(asker, bench.texts, bench.effort)
+        facts: dict[str, str | int] = {
+            "bound": "more than 3000/s",
+            "generator_limited": int(found.limited),
+        }
+        what = "answers from the cache"
+        return [record.own_row(bench, contestant, what, "requests/s", found.rates, **facts)]
+
+    return [refusals, goodput, hits] if points else [hits]
+
+
+def _afterwards(bench: Bench, contestant: Contestant, config: Config, rate: float) -> list[Part]:
+    def alone() -> list[measure.Row]:
+        bench.say("    the engine without a server")
+        readings = own.engine_alone(bench.files.paths[contestant.source], bench.texts)
+        share = [100 * rate / reading for reading in readings]
+        what = "largest rate in time, of the engine without a server"
+        return [
+            record.own_row(bench, contestant, "engine without a server", "texts/s", readings),
+            record.own_row(bench, contestant, what, "%", share, bound="at least 80 %"),
+        ]
+
+    def starts() -> list[measure.Row]:
+        bench.say("    starts")
+        readings = []
+        for _ in range(bench.effort.starts):
+            with started(contestant, config, bench.files, bench.logs) as running:
+                readings.append(running.ready_s)
+        bound = "less than 1.5 s"
+        return [record.own_row(bench, contestant, "start to ready", "s", readings, bound=bound)]
+
+    return [alone, starts]
+
+
+def _collect(parts: Sequence[Part], contestant: Contestant) -> tuple[list[measure.Row], list[str]]:
+    """Rows of all parts, and why one has none."""
+    rows, problems = [], []
+    for part in parts:
+        try:
+            rows += part()
+        except EngineError as error:
+            problems.append(f"{contestant.name}: {error}")
+    return rows, problems
+
+
+def measure_one(
+    bench: Bench, contestant: Contestant, deadline_ms: float, choice: Choice, *, whole: bool
+) -> tuple[list[measure.Row], list[str]]:
+    """Rows of one contestant at one deadline, and what could not be measured.
+
+    Args:
+        whole: the curve too, and, of limbeck's own server, what is asked of it alone.
+
+    Raises:
+        EngineError: the server does not start, answers wrongly, or does not recover from its load.
+        TargetError: it went away.
+    """
+    rest = measure.Rest()
+    rest(_MACHINE_REST_S)
+    problems: list[str] = []
+    with started(contestant, choice.config, bench.files, bench.logs) as running:
+        some = bench.texts.numbered(answers.COUNT)
+        error = answers.error(contestant, running, some, bench.wanted)
+        idle_mb = running.memory_mb()
+        asker = Asker(contestant, running)
+        found = capacity.measure_rate(
+            asker,
+            bench.texts.texts,
+            deadline_ms,
+            start_rate=choice.rate or capacity.FIRST_RATE,
+            effort=bench.effort,
+            say=bench.say,
+        )
+        facts: dict[str, str | int | float] = {
+            "error": error,
+            "ready_s": running.ready_s,
+            "idle_mb": idle_mb,
+            "memory_mb": running.memory_mb(),
+            "others_busy": rest.others_busy,
+        }
+        rows = [record.rate_row(bench, contestant, deadline_ms, choice, found, facts)]
+        points: list[CurvePoint] = []
+        if whole and found.rate:
+            bench.say("    the curve: half of that rate to three times as much")
+            points = capacity.curve(
+                asker, bench.texts.texts, deadline_ms, rate=found.rate, effort=bench.effort
+            )
+            rows += record.curve_rows(bench, contestant, deadline_ms, points)
+        if whole and contestant.ours:
+            more, problems = _collect(_under_load(bench, contestant, asker, points), contestant)
+            rows += more
+    if whole and contestant.ours:
+        parts = _afterwards(bench, contestant, choice.config, found.rate)
+        more, others = _collect(parts, contestant)
+        rows += more
+        problems += others
+    return rows, problems
