@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import signal
 import socket
@@ -48,10 +50,19 @@ def store(directory: Path, source: Path) -> str:
     )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+def free_port(count: int = 1) -> int:
+    """The first of so many neighbouring ports that nobody listens on. They lie below those that
+    the system gives to clients, one of which could take it before the server does.
+    """
+    while True:
+        first = random.randrange(20_000, 32_000)
+        try:
+            with contextlib.ExitStack() as opened:
+                for port in range(first, first + count):
+                    opened.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+        except OSError:
+            continue
 
 
 class Program:

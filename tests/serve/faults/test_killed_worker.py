@@ -18,8 +18,8 @@ PATIENT = {"X-Request-Timeout-Ms": "80000"}
 
 
 def test_its_requests_are_lost_and_no_others(program, stored):
-    metrics = [free_port(), 0]
-    metrics[1] = metrics[0] + 1
+    first = free_port(2)
+    metrics = [first, first + 1]
     server = program(
         *(str(stored.path), "--name", "m", "--port", "0", "--processes", "2", "--threads", "2"),
         *("--cache-mb", "0"),
