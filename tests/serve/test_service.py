@@ -92,6 +92,21 @@ def test_requests_share_batches_and_windows_are_read_in_rounds() -> None:
     run(body())
 
 
+def test_idle_workers_take_what_another_leaves_for_them() -> None:
+    async def body() -> None:
+        model = Gated()
+        async with serving({"m": lambda: model}, server={"instances": 3}) as service:
+            model.gate.clear()
+            asked = asyncio.create_task(service.answer(asking("the bell", "harbour", "opening")))
+            # The engine is stuck, and yet every row has been begun.
+            await until(lambda: service.dispatcher.look()["in_flight"] > 0)
+            await until(lambda: service.dispatcher.look()["queued_tokens"] == 0)
+            model.gate.set()
+            assert len((await asked).rows) == 3
+
+    run(body())
+
+
 def test_a_poisonous_row_takes_no_other_along() -> None:
     def poisoned(ids: Sequence[int], types: Sequence[int]) -> list[float]:
         if BELL in ids:

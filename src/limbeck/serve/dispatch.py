@@ -231,6 +231,9 @@ class Dispatcher:
                 reason = RefusedError("deadline", "the answer would not be ready in time")
                 self._post([(ticket, reason) for ticket in late])
             if batch is not None:
+                if self._scheduler.queued_jobs:
+                    # It left rows for the others, who sleep: a job wakes one worker when it comes.
+                    self._wake.notify()
                 return batch
             self._wake.wait(None if wake_at is None else max(0.0, wake_at - now))
         return None
