@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from fake_model import FakeModel, plain_logits
+from gated_model import Gated
 from limbeck.errors import EngineError, ModelError
 from limbeck.pipeline import pipeline
 from limbeck.serve.refused import RefusedError
@@ -21,21 +21,6 @@ from served import asking, serving, settings_of
 from tokenizer_files import raw
 
 BELL = raw("wordpiece").token_to_id("bell")
-
-
-class Gated(FakeModel):
-    """Computes nothing before its gate is opened; says how many batches have begun."""
-
-    def __init__(self, *args: Any, **fields: Any) -> None:
-        super().__init__(*args, **fields)
-        self.gate = threading.Event()
-        self.gate.set()
-        self.begun = 0
-
-    def forward(self, *args: Any, **named: Any) -> Any:
-        self.begun += 1
-        assert self.gate.wait(30)
-        return super().forward(*args, **named)
 
 
 async def refused(awaitable: Any) -> RefusedError:
@@ -103,6 +88,21 @@ def test_requests_share_batches_and_windows_are_read_in_rounds() -> None:
             ):
                 assert answer.rows == [alone(text, **options)]
             assert max(batch.sequences for batch in model.batches) > 5
+
+    run(body())
+
+
+def test_idle_workers_take_what_another_leaves_for_them() -> None:
+    async def body() -> None:
+        model = Gated()
+        async with serving({"m": lambda: model}, server={"instances": 3}) as service:
+            model.gate.clear()
+            asked = asyncio.create_task(service.answer(asking("the bell", "harbour", "opening")))
+            # The engine is stuck, and yet every row has been begun.
+            await until(lambda: service.dispatcher.look()["in_flight"] > 0)
+            await until(lambda: service.dispatcher.look()["queued_tokens"] == 0)
+            model.gate.set()
+            assert len((await asked).rows) == 3
 
     run(body())
 

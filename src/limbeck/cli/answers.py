@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from limbeck.cli.written import replaceable
 from limbeck.data import Row
 from limbeck.errors import InputError
 
@@ -54,8 +55,7 @@ def open_sheet(
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[TextIO]:
-    if path.is_dir():
-        raise InputError(f"{path} is a directory; name a file with --output")
+    replaceable(path)
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     except OSError as error:

@@ -116,8 +116,10 @@ def _document(profile: Profile, batch: str, peak: float | None) -> dict[str, Any
 
 
 def _write(path: Path, profile: Profile) -> None:
+    from limbeck.cli.written import replaceable
     from limbeck.errors import InputError
 
+    replaceable(path)
     beside = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
         with beside.open("w", encoding="utf-8") as file:

@@ -93,6 +93,9 @@ def write_html(
         InputError: a section is of no known kind, or the file cannot be written.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():
+        # A rename would put a device such as /dev/null away, for all who use it.
+        raise InputError(f"cannot write the report to {target}: that is no file; name a file")
     page = render(title, sections, subtitle=subtitle)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ loop lies between two batches. All that touches futures happens in the loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,10 @@ from limbeck.serve.scheduler import Batch, Job, Refusal, Scheduler
 from limbeck.serve.yielding import give_way
 
 F32 = npt.NDArray[np.float32]
+
+_log = logging.getLogger("limbeck.serve.dispatch")
+# What says by its message what is wrong with a row. Of other errors nobody knows what they quote.
+_PLAIN = (LimbeckError, MemoryError, ValueError, ArithmeticError)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -230,7 +235,10 @@ class Dispatcher:
                     for part in batch.parts
                     if part.number in self._tickets
                 ]
-            results = self._compute(batch, parts)
+            try:
+                results = self._compute(batch, parts)
+            except Exception as error:  # our own: a worker that dies of it would be missed by all
+                results = self._give_up(parts, error)
             done = batch
             if results:
                 self._post(results)
@@ -245,6 +253,9 @@ class Dispatcher:
                 reason = RefusedError("deadline", "the answer would not be ready in time")
                 self._post([(ticket, reason) for ticket in late])
             if batch is not None:
+                if self._scheduler.queued_jobs:
+                    # It left rows for the others, who sleep: a job wakes one worker when it comes.
+                    self._wake.notify()
                 return batch
             self._wake.wait(None if wake_at is None else max(0.0, wake_at - now))
         return None
@@ -283,9 +294,21 @@ class Dispatcher:
                     results.append((ticket, [row for row in ticket.rows if row is not None]))
         if parts:
             hosted = parts[0][0].hosted
-            self._on_batch(
-                BatchDone(hosted=hosted, rows=batch.rows, tokens=batch.tokens, seconds=seconds)
-            )
+            done = BatchDone(hosted=hosted, rows=batch.rows, tokens=batch.tokens, seconds=seconds)
+            try:
+                self._on_batch(done)
+            except Exception:  # whoever only watches takes no answer along
+                _log.exception("a batch could not be counted")
+        return results
+
+    def _give_up(self, parts: Sequence[tuple[Ticket, range]], error: Exception) -> list[_Result]:
+        failure = _failure(error)
+        results: list[_Result] = []
+        with self._wake:
+            for ticket, _ in parts:
+                if self._tickets.pop(ticket.number, None) is not None:
+                    self._scheduler.cancel(self._clock(), ticket.number)
+                    results.append((ticket, failure))
         return results
 
     def _fill(self, parts: Sequence[tuple[Ticket, range]], failed: dict[int, RefusedError]) -> None:
@@ -294,7 +317,7 @@ class Dispatcher:
         hosted, output = parts[0][0].hosted, parts[0][0].asked.output
         try:
             self._fill_rows(hosted, output, places, failed)
-        except (LimbeckError, MemoryError, ValueError, ArithmeticError) as error:
+        except Exception as error:  # whatever a runtime may raise
             if len(places) == 1:
                 failed[places[0][0].number] = _failure(error)
                 return
@@ -304,11 +327,8 @@ class Dispatcher:
                     continue
                 try:
                     self._fill_rows(hosted, output, [place], failed)
-                except (LimbeckError, MemoryError, ValueError, ArithmeticError) as own:
+                except Exception as own:
                     failed[place[0].number] = _failure(own)
-        except Exception as error:
-            for ticket, _ in places:
-                failed[ticket.number] = _failure(error)
 
     @staticmethod
     def _fill_rows(
@@ -345,4 +365,7 @@ def _failure(error: Exception) -> RefusedError:
         return RefusedError(
             "unavailable", f"the engine could not compute this: {error}", retry_after_s=1.0
         )
-    return RefusedError("failed", f"the model could not compute this: {error}")
+    if isinstance(error, _PLAIN):
+        return RefusedError("failed", f"the model could not compute this: {error}")
+    _log.error("the model could not compute a batch", exc_info=error)
+    return RefusedError("failed", "the model could not compute this; the server's log tells more")
