@@ -30,7 +30,7 @@ $(VENV)/.stamp-dev: $(INPUTS) | system
 	@touch $@ $(VENV)/.stamp-demo
 
 $(VENV_RUNTIME)/.stamp: $(INPUTS) | system
-	tools/install.sh $(PYTHON) $(VENV_RUNTIME) "" pytest hypothesis jinja2
+	tools/install.sh $(PYTHON) $(VENV_RUNTIME) serve pytest pytest-xdist hypothesis
 	@touch $@
 
 demo: $(VENV)/.stamp-demo ## fine-tune, distil, quantise, verify and compare; DATA=FILE takes your own texts, QUICK=1 a tiny run
@@ -41,7 +41,7 @@ test: $(VENV)/.stamp-dev ## run all tests, as many side by side as there are cor
 
 test-runtime: $(VENV_RUNTIME)/.stamp ## run the tests of the runtime wing in an environment without torch
 	@! $(VENV_RUNTIME)/bin/python -c 'import torch' 2>/dev/null || { echo "torch is in $(VENV_RUNTIME); make clean"; exit 1; }
-	$(VENV_RUNTIME)/bin/python -m pytest -m "not torch" $(ARGS)
+	$(VENV_RUNTIME)/bin/python -m pytest -n auto --dist loadfile -m "not torch" $(ARGS)
 
 check: $(VENV)/.stamp-dev ## format, lint, types, floors, generated files
 	$(BIN)/ruff check .
