@@ -17,6 +17,11 @@ class Gated(FakeModel):
         self.gate.set()
         self.begun = 0
 
+    def let_one_through(self) -> None:
+        """What waits at the gate goes on; what comes after finds it closed."""
+        before, self.gate = self.gate, threading.Event()
+        before.set()
+
     def forward(self, *args: Any, **named: Any) -> Any:
         self.begun += 1
         assert self.gate.wait(60)

@@ -60,8 +60,7 @@ def test_neither_their_batch_mates_nor_the_engine_notice() -> None:
         among = [leaving(server, f"gone {n}") for n in range(4)]
         until(lambda: look()["held_jobs"] == 11)
         begun = gated.begun
-        gated.gate.set()
-        gated.gate.clear()
+        gated.let_one_through()
         first.result()
         until(lambda: gated.begun > begun and look()["in_flight"] == 1)
         batch_was_of = look()["held_jobs"] - look()["queued_jobs"]
