@@ -8,12 +8,13 @@ import json
 import re
 from typing import Any
 
-import jsonschema_rs
 import pytest
 
 from exchange import exchanging
 from golden import serve_exchanges as golden
 from limbeck.serve.protocols.base import Route
+
+jsonschema_rs: Any = pytest.importorskip("jsonschema_rs")
 
 KEPT = {
     name: json.loads((golden.DIRECTORY / f"{name}.json").read_text(encoding="utf-8"))
