@@ -61,7 +61,6 @@ class Exchange:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         tenant: Tenant = ANYBODY,
-        waiting: Callable[[], None] | None = None,
     ) -> Said:
         route, values = self.find(method, path)
         call = Call(
@@ -72,7 +71,6 @@ class Exchange:
             body=body,
             arrived_s=time.monotonic(),
             tenant=tenant,
-            waiting=waiting,
         )
         reason = None
         try:

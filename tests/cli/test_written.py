@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,7 +32,7 @@ def into_answers(path: Path) -> None:
     [
         lambda path: written.write_whole(path, "x"),
         lambda path: report.write_html(path, "t", []),
-        lambda path: profile._write(path, None),  # type: ignore[arg-type]
+        lambda path: profile._write(path, SimpleNamespace(chrome_trace=dict)),  # type: ignore[arg-type]
         into_answers,
     ],
 )

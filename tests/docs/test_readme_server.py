@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -24,18 +23,13 @@ import pytest
 from limbeck import artifact
 from limbeck.runtimes import open_source
 from limbeck.spec import Threshold
+from serving_program import free_port
 
 pytest.importorskip("uvicorn")
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 SECTION = README.partition("## As a server\n")[2].partition("\n## ")[0]
 COMMAND, CURL, ANSWER = re.findall(r"```\n(.*?)\n```", SECTION, flags=re.DOTALL)[:3]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from limbeck.artifact.files import reason
+from limbeck.artifact.files import reason, sync_directory
 from limbeck.artifact.format import OWN_FILES
 from limbeck.artifact.read import is_artifact
 from limbeck.errors import ArtifactError
@@ -76,7 +76,7 @@ def replaced(directory: str | os.PathLike[str]) -> Iterator[Path]:
         with _staging(target.parent) as staging:
             yield staging
             _carry_over(target, staging)
-            _sync(staging)
+            sync_directory(staging)
             _swap_in(staging, target)
     except OSError as error:
         raise ArtifactError(
@@ -141,27 +141,19 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target, follow_symlinks=False)
 
 
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _swap_in(staging: Path, target: Path) -> None:
     """Afterwards `staging` is what `target` was, or gone when there was none."""
     if not os.path.lexists(target):
         os.rename(staging, target)
         try:
-            _sync(target.parent)
+            sync_directory(target.parent)
         except OSError:
             os.rename(target, staging)
             raise
         return
     _exchange(staging, target)
     try:
-        _sync(target.parent)
+        sync_directory(target.parent)
     except OSError:
         _exchange(staging, target)
         raise

@@ -26,6 +26,7 @@ from typing import Any
 from limbeck.bench.models import Shape, write_model
 from limbeck.bench.soak_mix import MODEL, Sent, requests
 from limbeck.errors import LimbeckError
+from limbeck.serve.memory import resident_bytes
 
 SLOPE_BYTES = 1 << 20
 PER_REQUESTS = 100_000
@@ -34,7 +35,6 @@ WARM_SHARE = 0.25
 _SAMPLES = 400
 _LEAST_REQUESTS = 50_000
 _SENDERS = 8
-_PAGE_BYTES = 4096
 
 # Everything that is bounded is given a small bound, so that it is full when measuring begins.
 CONFIG = f"""
@@ -255,12 +255,7 @@ async def _served(total: int, folder: Path) -> tuple[Outcome, bool]:
                 rate = sent / (time.monotonic() - began_s)
                 print(f"{sent:>9,} sent, {rate:,.0f}/s, {memory_bytes / 1e6:.1f} MB", flush=True)
 
-        statm = Path(f"/proc/{server.pid}/statm")
-
-        def memory() -> int:
-            return int(statm.read_text().split()[1]) * _PAGE_BYTES
-
-        outcome = await soak(total, client, memory, told=told)
+        outcome = await soak(total, client, lambda: resident_bytes(server.pid), told=told)
         # Those that left may still be on their way out.
         for _ in range(100):
             # The scrape itself is on its way.

@@ -52,10 +52,13 @@ def _variables(environment: str | None, threads: int) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
     }
     if environment is not None:
-        # The peer's own packages and this one's code, and nothing of this environment.
-        variables["PYTHONPATH"] = str(Path(limbeck.__file__).parents[1])
-        variables["PYTHONNOUSERSITE"] = "1"
+        variables |= own_packages()
     return variables
+
+
+def own_packages() -> dict[str, str]:
+    """A peer's own packages and this one's code, and nothing of this environment."""
+    return {"PYTHONPATH": str(Path(limbeck.__file__).parents[1]), "PYTHONNOUSERSITE": "1"}
 
 
 class Worker:

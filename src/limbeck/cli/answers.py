@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
+from limbeck.artifact.files import usual_mode
 from limbeck.cli.written import replaceable
 from limbeck.data import Row
 from limbeck.errors import InputError
@@ -65,17 +66,11 @@ def _whole_file(path: Path) -> Iterator[TextIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, usual_mode())
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _sheet(file: TextIO, format: str, task: str, keep: Sequence[str]) -> Sheet:

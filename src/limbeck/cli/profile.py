@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,16 +115,6 @@ def _document(profile: Profile, batch: str, peak: float | None) -> dict[str, Any
 
 
 def _write(path: Path, profile: Profile) -> None:
-    from limbeck.cli.written import replaceable
-    from limbeck.errors import InputError
+    from limbeck.cli.written import write_whole
 
-    replaceable(path)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            json.dump(profile.chrome_trace(), file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error}") from None
+    write_whole(path, json.dumps(profile.chrome_trace()))

@@ -75,20 +75,8 @@ def serve(options: Options, *, check: bool) -> int:
     _warn(settings)
     if settings.server.processes > 1:
         return _supervise(options, settings)
-    from limbeck.serve.app import Ports
-    from limbeck.serve.http.server import listen
-
-    server = settings.server
     with contextlib.ExitStack() as opened:
-
-        def port(host: str, number: int) -> socket.socket:
-            return opened.enter_context(listen(host, number))
-
-        ports = Ports(
-            requests=port(server.host, server.port),
-            admin=port(settings.admin.host, settings.admin.port) if settings.admin else None,
-            metrics=port(server.host, server.metrics_port) if server.metrics_port else None,
-        )
+        ports = _ports(opened, settings)
         ready = _ready(settings, ports.requests)
         _run(settings, lambda: _settings(options), ports, ready, None)
     return 0
@@ -111,22 +99,31 @@ def work(payload: str) -> int:
         return settings.model_copy(update={"server": server})
 
     settings = read()
-    from limbeck.serve.app import Ports
     from limbeck.serve.http.lifeline import Lifeline
-    from limbeck.serve.http.server import listen
 
     lifeline = Lifeline(told["lifeline"])
-    server, admin = settings.server, settings.admin
     with contextlib.ExitStack() as opened:
-        ports = Ports(
-            requests=opened.enter_context(listen(server.host, server.port, shared=True)),
-            admin=opened.enter_context(listen(admin.host, admin.port + number)) if admin else None,
-            metrics=opened.enter_context(listen(server.host, server.metrics_port + number))
-            if server.metrics_port
-            else None,
-        )
+        ports = _ports(opened, settings, number=number, shared=True)
         _run(settings, read, ports, lambda: None, lifeline)
     return 0
+
+
+def _ports(
+    opened: contextlib.ExitStack, settings: Settings, *, number: int = 0, shared: bool = False
+) -> Ports:
+    """The ports of process `number`; that of requests may be shared with the others."""
+    from limbeck.serve.app import Ports
+    from limbeck.serve.http.server import listen
+
+    def port(host: str, number: int, *, shared: bool = False) -> socket.socket:
+        return opened.enter_context(listen(host, number, shared=shared))
+
+    server, admin = settings.server, settings.admin
+    return Ports(
+        requests=port(server.host, server.port, shared=shared),
+        admin=port(admin.host, admin.port + number) if admin else None,
+        metrics=port(server.host, server.metrics_port + number) if server.metrics_port else None,
+    )
 
 
 def _supervise(options: Options, settings: Settings) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from limbeck.pipeline.base import Pipeline
 from limbeck.pipeline.batching import together
-from limbeck.pipeline.build import pipeline
+from limbeck.pipeline.build import PIPELINES, pipeline
 from limbeck.pipeline.question_answering import QuestionAnsweringPipeline
 from limbeck.pipeline.steps import Asked, Steps, follow
 from limbeck.pipeline.text_classification import TextClassificationPipeline
@@ -20,6 +20,7 @@ from limbeck.pipeline.token_classification import TokenClassificationPipeline
 from limbeck.pipeline.vectors import FeatureExtractionPipeline, SentenceEmbeddingPipeline
 
 __all__ = [
+    "PIPELINES",
     "Asked",
     "FeatureExtractionPipeline",
     "Pipeline",

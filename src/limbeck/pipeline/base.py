@@ -177,7 +177,12 @@ class Pipeline(ABC, Generic[OptionsT]):
             InputError: at once for a bad option or input; while they are followed, for what shows
                 when texts are tokenised.
         """
-        chosen = self.options.updated(options, self.task)
+        return self.steps_under(self.options.updated(options, self.task), inputs, first=first)
+
+    def steps_under(
+        self, chosen: OptionsT, inputs: Sequence[Any], *, first: int = 0
+    ) -> Steps[list[Any]]:
+        """`steps` under options that are checked already, of this pipeline's `options.updated`."""
         items = [self._item(value, first + offset) for offset, value in enumerate(inputs)]
         return self._steps(items, chosen)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _Path = str | os.PathLike[str]
 
-_PIPELINES: dict[Task, type[Pipeline[Any]]] = {
+PIPELINES: dict[Task, type[Pipeline[Any]]] = {
     "text-classification": TextClassificationPipeline,
     "token-classification": TokenClassificationPipeline,
     "question-answering": QuestionAnsweringPipeline,
@@ -124,7 +124,7 @@ def pipeline(
         chosen = next((known for known in TASKS if known == task), None)
     if chosen is None:
         raise InputError(f"task {task!r} is not supported; supported: {', '.join(TASKS)}")
-    kind = _PIPELINES[chosen]
+    kind = PIPELINES[chosen]
     load_options = {name: options.pop(name) for name in _LOAD_OPTIONS if name in options}
     # Options are checked before a model is loaded: a typing error should not cost seconds.
     checked = kind.parse_options({"batch_size": batch_size, **options})

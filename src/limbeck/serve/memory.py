@@ -152,9 +152,9 @@ class Guard:
         return action
 
 
-def resident_bytes() -> int:
-    """Memory of this process that is in use, mapped files included."""
-    with open("/proc/self/statm", "rb") as file:
+def resident_bytes(process: int | str = "self") -> int:
+    """Memory of a process that is in use, mapped files included."""
+    with open(f"/proc/{process}/statm", "rb") as file:
         return int(file.read().split()[1]) * _PAGE_BYTES
 
 

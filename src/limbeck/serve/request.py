@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from limbeck.serve.refused import RefusedError
 from limbeck.spec import Task
 
 if TYPE_CHECKING:
@@ -32,6 +33,15 @@ class Tenant:
     tokens_per_s: float | None = None
     burst_tokens: float | None = None
 
+    def may_use(self, model: str) -> bool:
+        """Whether the key is for a model of that name."""
+        return self.models is None or model in self.models
+
+    def check(self, model: str) -> None:
+        """Raises RefusedError (forbidden) where the key is not for a model of that name."""
+        if not self.may_use(model):
+            raise RefusedError("forbidden", f"this key may not use model {model!r}")
+
 
 ANYBODY: Final = Tenant()
 
@@ -52,8 +62,6 @@ class Request:
     noted: filled with "model", "version", "rows", "tokens", "cached" and "timing", as far as the
         request gets, for logs and metrics; also where it is refused. With "inputs" too where the
         settings want texts in the log.
-    waiting: called before the request has to wait, so that whoever holds the connection begins to
-        look whether the client is still there. Cancelling the task takes the request back.
     """
 
     inputs: tuple[Any, ...]
@@ -68,7 +76,6 @@ class Request:
     client: str = ""
     use_cache: bool = True
     noted: dict[str, Any] | None = None
-    waiting: Callable[[], None] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,3 +106,12 @@ class Answer:
     tokens: int
     cached: int
     timing: Timing
+
+
+def characters_of(value: object) -> int:
+    """Characters of an input's texts; what is no text is found out by the pipeline."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(characters_of, value.values()))
+    return 0

@@ -46,10 +46,9 @@ class Rows:
             RefusedError: an input or an option that the pipeline cannot take.
         """
         try:
-            # An option may have any name, also one of the parameters of `steps`.
-            self._pipeline.options.updated(self._options, self._pipeline.task)
+            chosen = self._pipeline.options.updated(self._options, self._pipeline.task)
             for place, value in self._inputs.items():
-                steps = self._pipeline.steps([value], first=place, **self._options)
+                steps = self._pipeline.steps_under(chosen, [value], first=place)
                 self._steps[place] = steps
                 self._asked[place] = next(steps)
         except InputError as error:

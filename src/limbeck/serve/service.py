@@ -19,7 +19,7 @@ from limbeck.serve.models import Hosted, Models
 from limbeck.serve.models.loader import LoadModel, load_model
 from limbeck.serve.rates import Rates
 from limbeck.serve.refused import Reason, RefusedError
-from limbeck.serve.request import PRIORITIES, Answer, Request, Timing
+from limbeck.serve.request import PRIORITIES, Answer, Request, Timing, characters_of
 from limbeck.serve.rows import Rows
 from limbeck.serve.scheduler import Scheduler, SchedulerConfig
 from limbeck.serve.settings import Settings
@@ -151,7 +151,7 @@ class Service:
         Raises:
             RefusedError: not_found, or unavailable where it cannot be loaded.
         """
-        return self.models.ready(name, version) or await self.models.get(name, version)
+        return await self.models.get(name, version)
 
     # Requests.
 
@@ -192,11 +192,9 @@ class Service:
         return answer
 
     async def _asked_for(self, request: Request) -> Hosted:
-        allowed = request.tenant.models
-        if allowed is not None:
+        if request.tenant.models is not None:
             name, _ = self.models.slot(request.model, request.version)
-            if name not in allowed:
-                raise RefusedError("forbidden", f"this key may not use model {name!r}")
+            request.tenant.check(name)
         hosted = await self.hosted(request.model, request.version)
         noted = request.noted
         if noted is not None:
@@ -281,7 +279,6 @@ class Service:
                     lead.failed()
             todo = []
             for place, wait in waits.items():
-                self._note_waiting(request)
                 got = await self._before(deadline_s, wait.result())
                 if got is None:  # whoever computed it has failed; it is our turn
                     todo.append(place)
@@ -330,7 +327,7 @@ class Service:
         priority = request.priority
         if priority is None:
             priority = PRIORITIES[hosted.settings.priority]
-        sizes = [_characters(value) for value in inputs.values()]
+        sizes = [characters_of(value) for value in inputs.values()]
         if sizes:
             longest = hosted.spec.task.max_tokens
             asked_for = request.options.get("max_length")
@@ -366,7 +363,6 @@ class Service:
                 self.rates.refund(request.tenant, request.client, price)
                 raise
             first = False
-            self._note_waiting(request)
             timer = asyncio.get_running_loop().call_later(
                 max(0.0, deadline_s - self._clock()), _too_late, ticket.future
             )
@@ -394,21 +390,7 @@ class Service:
         except TimeoutError:
             raise RefusedError("deadline", "the answer was not ready in time") from None
 
-    @staticmethod
-    def _note_waiting(request: Request) -> None:
-        if request.waiting is not None:
-            request.waiting()
-
 
 def _too_late(future: asyncio.Future[Any]) -> None:
     if not future.done():
         future.set_exception(RefusedError("deadline", "the answer was not ready in time"))
-
-
-def _characters(value: Any) -> int:
-    """About how much there is to tokenise; what is no text is found out by the pipeline."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(_characters(one) for one in value.values())
-    return 0

@@ -54,9 +54,7 @@ def _models(service: Service) -> tuple[ModelState, ...]:
                 version=version,
                 loaded=True,
                 digest=hosted.digest,
-                precision=str(
-                    hosted.pipeline.model.describe().get("precision", settings.precision)
-                ),
+                precision=hosted.precision,
                 runtime=settings.runtime,
                 size_bytes=hosted.size_bytes,
                 in_flight=hosted.in_flight,

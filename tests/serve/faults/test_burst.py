@@ -37,9 +37,10 @@ def test_what_does_not_fit_is_refused_while_the_engine_is_stuck() -> None:
     ):
         [gated] = made
         look = server.service.dispatcher.look
+        before = gated.begun  # warming up has begun some
         gated.gate.clear()
         first = clients.submit(ask, server.url, PATH, {"inputs": "opening"}, **PATIENT)
-        until(lambda: look()["in_flight"] == 1)
+        until(lambda: look()["in_flight"] == 1 and gated.begun == before + 1)
         most = 0
 
         def asked(number: int):
@@ -53,7 +54,7 @@ def test_what_does_not_fit_is_refused_while_the_engine_is_stuck() -> None:
         until(lambda: sum(one.done() for one in burst) + look()["queued_jobs"] == BURST)
         refused = [one.result() for one in burst if one.done()]
         waiting = BURST - len(refused)
-        assert gated.begun > 0
+        assert gated.begun == before + 1
         assert not first.done()
         assert {said.status for said in refused} == {429}
         assert all(int(said.headers["retry-after"]) >= 1 for said in refused)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from limbeck import loadtest
 from limbeck.bench.serving import server
-from limbeck.bench.serving.contestants import Contestant, Dialect, question
+from limbeck.bench.serving.contestants import READERS, Contestant, Dialect, question
 from limbeck.bench.serving.files import MODEL_NAME
 from limbeck.errors import EngineError
 from limbeck.loadtest import UNIQUE
@@ -28,7 +28,7 @@ def _is_answer(dialect: Dialect, body: bytes) -> bool:
     try:
         if dialect == "limbeck":
             return 0 <= float(json.loads(body)["outputs"]["score"]) <= 1
-        return len(question(dialect, "").probabilities(body)) > 1
+        return len(READERS[dialect](body)) > 1
     except (ValueError, TypeError, KeyError, IndexError):
         return False
 

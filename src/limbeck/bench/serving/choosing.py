@@ -66,6 +66,7 @@ def search(bench: Bench, contestant: Contestant) -> dict[float, Choice]:
             bench.say(f"    {config}: {problem}")
     if not best:
         raise EngineError(problem)
+    versions = versions_of(contestant)
     rows = [
         measure.Row(
             run=bench.run,
@@ -79,7 +80,7 @@ def search(bench: Bench, contestant: Contestant) -> dict[float, Choice]:
             repeats=1,
             threads=BUDGET,
             extra={"settings": json.dumps(dataclasses.asdict(choice.config))},
-            versions=versions_of(contestant),
+            versions=versions,
         )
         for deadline_ms, choice in best.items()
     ]

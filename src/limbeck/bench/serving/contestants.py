@@ -197,13 +197,21 @@ def _row(rows: Any) -> list[float]:
     return [float(value) for value in row]
 
 
+READERS: dict[Dialect, Callable[[bytes], list[float]]] = {
+    "classify": _classified,
+    "limbeck": _classified,
+    "bento": _bento,
+    "oip": _oip,
+}
+
+
 def question(dialect: Dialect, text: str) -> Question:
     """One text in a dialect: the body, and how its answer reads."""
     body: dict[str, Any] = {"text": text}
-    path, read = "/classify", _classified
+    path = "/classify"
     if dialect == "oip":
         content = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
-        body, path, read = {"inputs": [content]}, f"/v2/models/{MODEL_NAME}/infer", _oip
+        body, path = {"inputs": [content]}, f"/v2/models/{MODEL_NAME}/infer"
     elif dialect == "bento":
-        body, read = {"text": [text]}, _bento
-    return Question(path=path, body=json.dumps(body).encode(), probabilities=read)
+        body = {"text": [text]}
+    return Question(path=path, body=json.dumps(body).encode(), probabilities=READERS[dialect])

@@ -115,6 +115,7 @@ def curve_rows(
 ) -> list[measure.Row]:
     """Answers in time a second, one row an offered rate."""
     rows = []
+    versions = versions_of(contestant)
     for point in points:
         counts = point.result.counts
         extra: dict[str, str | int | float] = {
@@ -145,7 +146,7 @@ def curve_rows(
                 repeats=1,
                 threads=BUDGET,
                 extra=extra,
-                versions=versions_of(contestant),
+                versions=versions,
             )
         )
     return rows

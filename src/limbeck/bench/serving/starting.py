@@ -7,11 +7,10 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
-import limbeck
 from limbeck.bench.serving import server
 from limbeck.bench.serving.contestants import MAX_TOKENS, Config, Contestant, question
 from limbeck.bench.serving.files import Files
-from limbeck.bench.worker import interpreter
+from limbeck.bench.worker import interpreter, own_packages
 
 _TEXT = "A quiet flat near the station, with a garden and a view of the river."
 # What peers report home is switched off.
@@ -51,9 +50,7 @@ def _variables(contestant: Contestant, config: Config, home: Path) -> dict[str, 
         "OMP_NUM_THREADS": str(config.threads),
         "TOKENIZERS_PARALLELISM": "false",
         "BENTOML_HOME": str(home / "bentoml"),
-        # The peer's own packages and this one's code, and nothing of this environment.
-        "PYTHONPATH": str(Path(limbeck.__file__).parents[1]),
-        "PYTHONNOUSERSITE": "1",
+        **own_packages(),
     }
 
 

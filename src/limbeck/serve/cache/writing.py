@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from limbeck import __version__
+from limbeck.artifact.files import sync_directory, usual_mode
 from limbeck.errors import InputError
 from limbeck.serve.cache.keys import KEY_BYTES, Keys, canonical
 from limbeck.serve.cache.precomputed import FORMAT, header, is_ours
@@ -112,9 +113,9 @@ def writing(
             new.close()
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
+        os.chmod(name, usual_mode())
         os.replace(name, path)
-        _sync(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise InputError(
@@ -139,17 +140,3 @@ def check_target(path: Path) -> None:
         raise InputError(f"{path.parent} may not be written to; name another place")
     if path.exists() and not is_ours(path):
         raise InputError(f"{path} is there, and limbeck embed did not write it; name another file")
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -67,26 +67,17 @@ async def read(receive: Receive, headers: Mapping[str, str], limits: LimitSettin
         raise _too_large(limits)
     try:
         async with asyncio.timeout(limits.read_timeout_s):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise GoneError
-            first: bytes = message.get("body", b"")
-            if not message.get("more_body", False):
-                if len(first) > limits.body_bytes:
-                    raise _too_large(limits)
-                return first
-            parts, size = [first], len(first)
-            while message.get("more_body", False):
-                if size > limits.body_bytes:
-                    raise _too_large(limits)
+            parts, size, more = [], 0, True
+            while more:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise GoneError
-                part = message.get("body", b"")
+                part: bytes = message.get("body", b"")
                 parts.append(part)
                 size += len(part)
-            if size > limits.body_bytes:
-                raise _too_large(limits)
+                if size > limits.body_bytes:
+                    raise _too_large(limits)
+                more = message.get("more_body", False)
             return b"".join(parts)
     except TimeoutError:
         raise RefusedError(

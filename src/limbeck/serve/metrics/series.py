@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from functools import cache
 from itertools import accumulate
 
 from prometheus_client.utils import floatToGoString
+
+
+@cache
+def _names(bounds: tuple[float, ...]) -> tuple[str, ...]:
+    """Bounds as Prometheus writes them; few sets of bounds, and many scrapes."""
+    return (*map(floatToGoString, bounds), "+Inf")
 
 
 class Histogram:
@@ -30,8 +37,7 @@ class Histogram:
 
     def cumulative(self) -> tuple[list[tuple[str, float]], float]:
         """(bound, count up to it) pairs as Prometheus has them, and the sum of all values."""
-        names = [*map(floatToGoString, self._bounds), "+Inf"]
-        return list(zip(names, map(float, accumulate(self._counts)))), self._sum
+        return list(zip(_names(self._bounds), map(float, accumulate(self._counts)))), self._sum
 
 
 class Saturation:

@@ -18,8 +18,8 @@ class Hosted:
     requests are on their way through it.
 
     generation: tells loadings of the same name and version apart. output: what its task asks of the
-    model. cost: what batches take. keys: of rows in the cache. in_flight: requests on their way.
-    used_s: when it was asked last.
+    model. precision: that it computes in. cost: what batches take. keys: of rows in the cache.
+    in_flight: requests on their way. used_s: when it was asked last.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Hosted:
         cost: CostModel,
         breaker: Breaker,
         output: Output,
+        precision: str,
     ) -> None:
         self.pipeline = pipeline
         self.settings = settings
@@ -40,6 +41,7 @@ class Hosted:
         self.cost = cost
         self.breaker = breaker
         self.output = output
+        self.precision = precision
         self.digest: str = pipeline.model.digest
         self.keys = Keys(pipeline, runtime=settings.runtime, device=settings.device)
         self.in_flight = 0

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from limbeck import pipeline
 from limbeck.errors import LimbeckError, ModelError
-from limbeck.pipeline import Asked, together
+from limbeck.pipeline import together
 from limbeck.runtimes import Model, Output, load
 from limbeck.serve.breaker import Breaker
 from limbeck.serve.models.hosted import Hosted
@@ -64,6 +64,7 @@ def host(
         cost=CostModel.from_samples(samples),
         breaker=Breaker(breaker),
         output=output_of(model),
+        precision=str(described.get("precision", settings.precision)),
     )
 
 
@@ -80,11 +81,10 @@ def warm(model: Model) -> list[tuple[list[int], float]]:
     for rows, tokens in _WARM_BATCHES:
         tokens = max(tokenizer.special_tokens() + 1, min(tokens, longest))
         encoded = tokenizer.encode([_WARM_WORD * tokens] * rows, max_tokens=tokens)
-        asked = Asked(encoded=encoded, output=output)
         seconds = []
         for _ in range(2):
             began = time.perf_counter()
-            answers = together(model, asked.encoded, asked.output)
+            answers = together(model, encoded, output)
             seconds.append(time.perf_counter() - began)
         if not all(bool((row == row).all()) for row in answers):
             raise ModelError(f"{model.source} answers a test text with numbers that are none")

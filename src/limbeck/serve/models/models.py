@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -330,8 +330,3 @@ class Models:
         self._thread.shutdown(wait=False, cancel_futures=True)
         for slot in self._table.slots.values():
             slot.hosted = None
-
-
-def total_bytes(hosted: Iterable[Hosted]) -> int:
-    """Bytes of loaded models."""
-    return sum(one.size_bytes for one in hosted)

@@ -194,7 +194,6 @@ _CLEARED = d.an_object(
     required=["entries", "size_bytes", "cache"],
 )
 _READING: tuple[Reason, ...] = ("bad_request", "unauthorized", "forbidden", "failed")
-_WRITING: tuple[Reason, ...] = (*_READING, "slow_client", "too_large", "unsupported_media")
 
 
 def _operations() -> dict[tuple[str, str], dict[str, Any]]:
@@ -209,16 +208,15 @@ def _operations() -> dict[tuple[str, str], dict[str, Any]]:
         *more: Reason,
         description: str = "",
     ) -> None:
-        places = [place for place in (d.MODEL, d.VERSION) if f"{{{place['name']}}}" in path]
         found[method, path] = d.operation(
             protocol=PROTOCOL,
             identity=f"admin_{identity}",
             summary=summary,
             description=description,
-            parameters=places,
+            parameters=d.places(path),
             answer=answer,
             error=CODED_ERROR,
-            reasons=(*(_READING if method == "GET" else _WRITING), *more),
+            reasons=(*(_READING if method == "GET" else d.WRITING), *more),
         )
 
     add("GET", "/admin/models", "models", "Every version of every model", _MODELS)

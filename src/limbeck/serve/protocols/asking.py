@@ -8,7 +8,6 @@ from typing import Any
 from limbeck.serve.models import Hosted
 from limbeck.serve.protocols import fields
 from limbeck.serve.protocols.base import Call, Context
-from limbeck.serve.refused import RefusedError
 from limbeck.serve.request import Answer
 from limbeck.spec import Task
 
@@ -21,11 +20,9 @@ async def hosted(
     Raises:
         RefusedError: see `Service.hosted`; forbidden, and nothing is loaded then.
     """
-    allowed = call.tenant.models
-    if allowed is not None:
+    if call.tenant.models is not None:
         asked, _ = context.service.models.slot(name, version)
-        if asked not in allowed:
-            raise RefusedError("forbidden", f"this key may not use model {asked!r}")
+        call.tenant.check(asked)
     return await context.service.hosted(name, version)
 
 

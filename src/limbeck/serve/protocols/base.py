@@ -21,8 +21,8 @@ class Call:
     """An HTTP request whose body has been read within all limits.
 
     path: the values of the route's placeholders, decoded. headers: names in lower case. arrived_s:
-    time.monotonic() when the head was read. client: the address of the connection. waiting and
-    noted: see `Request`.
+    time.monotonic() when the head was read. client: the address of the connection. noted: see
+    `Request`.
     """
 
     method: str
@@ -34,7 +34,6 @@ class Call:
     tenant: Tenant = ANYBODY
     client: str = ""
     request_id: str = ""
-    waiting: Callable[[], None] | None = None
     noted: dict[str, Any] = field(default_factory=dict)
 
     def request(self, inputs: Sequence[Any], **fields: Any) -> Request:
@@ -45,7 +44,6 @@ class Call:
             tenant=self.tenant,
             client=self.client,
             noted=self.noted,
-            waiting=self.waiting,
             **fields,
         )
 

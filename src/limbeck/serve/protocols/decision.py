@@ -150,7 +150,6 @@ class _Decision:
             "explained" if asked.explain else "plain",
             lambda: self._answer(call, asked),
             wait_s=call.arrived_s + longest_s - self._clock(),
-            waiting=call.waiting,
         )
         trace = call.noted.get("traceparent")
         return Reply(body=body, headers=() if trace is None else (("traceparent", trace),))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal, Union, get_args, get_origin
 
-from limbeck.pipeline.base import Options
+from limbeck.pipeline import PIPELINES
 from limbeck.serve.refused import STATUS, Reason
 from limbeck.serve.request import PRIORITIES
 from limbeck.serve.settings import NAME_PATTERN, LimitSettings
@@ -90,12 +90,22 @@ PREDICTING: tuple[Reason, ...] = (
 )
 READING: tuple[Reason, ...] = ("bad_request", "unauthorized", "forbidden", "not_found", "failed")
 
+# Of operations that take a body and none of a model's answers.
+WRITING: tuple[Reason, ...] = (
+    "bad_request",
+    "unauthorized",
+    "forbidden",
+    "failed",
+    "slow_client",
+    "too_large",
+    "unsupported_media",
+)
+
 _MEANING = {
     400: "What was sent cannot be understood",
     401: "No key, or none that is known",
     403: "The key may not do this",
     404: "No such model or version",
-    405: "The path takes another method",
     408: "The body did not come in time",
     409: "The same transaction id with other content",
     413: "Beyond a limit of the server",
@@ -112,6 +122,11 @@ _RETRY = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}, "descript
 def listed(items: Schema) -> Schema:
     """An array of it."""
     return {"type": "array", "items": items}
+
+
+def places(path: str) -> list[Schema]:
+    """The parameters whose names stand in braces in a path."""
+    return [place for place in (MODEL, VERSION) if f"{{{place['name']}}}" in path]
 
 
 def an_object(
@@ -147,10 +162,10 @@ PRIORITY: Schema = {
 }
 
 
-def options_schema(kinds: Collection[type[Options]]) -> Schema:
-    """All options of some tasks; which of them fit is the model's task to say (422)."""
+def options_schema() -> Schema:
+    """All options of all tasks; which of them fit is the model's task to say (422)."""
     found: dict[str, list[Schema]] = {}
-    for kind in kinds:
+    for kind in (pipeline.options_type for pipeline in PIPELINES.values()):
         hints = typing.get_type_hints(kind)
         for one in fields(kind):
             schemas = found.setdefault(one.name, [])

@@ -15,7 +15,7 @@ from typing import Any
 
 from limbeck.serve.protocols.base import Call
 from limbeck.serve.refused import RefusedError
-from limbeck.serve.request import PRIORITIES
+from limbeck.serve.request import PRIORITIES, characters_of
 from limbeck.serve.settings import NAME_PATTERN, LimitSettings
 
 TIMEOUT_HEADER = "x-request-timeout-ms"
@@ -213,17 +213,9 @@ def within_limits(inputs: Sequence[Any], limits: LimitSettings) -> None:
         raise RefusedError(
             "too_large", f"{len(inputs)} inputs; at most {limits.rows} are taken in one request"
         )
-    characters = sum(map(_characters, inputs))
+    characters = sum(map(characters_of, inputs))
     if characters > limits.characters:
         raise RefusedError(
             "too_large",
             f"{characters} characters; at most {limits.characters} are taken in one request",
         )
-
-
-def _characters(value: object) -> int:
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(map(_characters, value.values()))
-    return 0

@@ -13,13 +13,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from limbeck.pipeline import (
-    FeatureExtractionPipeline,
-    QuestionAnsweringPipeline,
-    SentenceEmbeddingPipeline,
-    TextClassificationPipeline,
-    TokenClassificationPipeline,
-)
 from limbeck.serve import json_body
 from limbeck.serve.protocols import describing as d
 from limbeck.serve.protocols import fields, inputs
@@ -41,13 +34,6 @@ _TASKS: Final[dict[str, tuple[Task, ...]]] = {
     "feature-extraction": ("feature-extraction", "sentence-embedding"),
     "sentence-similarity": ("sentence-embedding",),
 }
-_PIPELINES = (
-    TextClassificationPipeline,
-    TokenClassificationPipeline,
-    QuestionAnsweringPipeline,
-    FeatureExtractionPipeline,
-    SentenceEmbeddingPipeline,
-)
 # What transformers' answers to a call without options do not have, but the hosted API's do.
 _DEFAULTS: Final[dict[Task, dict[str, Any]]] = {
     "text-classification": {"top_k": None},
@@ -222,7 +208,7 @@ _REQUEST: d.Schema = d.an_object(
         },
         "parameters": {
             "type": ["object", "null"],
-            "properties": d.options_schema([one.options_type for one in _PIPELINES])["properties"]
+            "properties": d.options_schema()["properties"]
             | {"normalize": {"type": "boolean"}, "truncate": {"type": "boolean"}},
         },
         "options": {

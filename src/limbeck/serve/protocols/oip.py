@@ -200,8 +200,7 @@ def _place(call: Call) -> tuple[str, str | None]:
     if version is not None:
         fields.a_name(version, "version")
     # Asked here too, so that no key loads a model that it may not use.
-    if call.tenant.models is not None and name not in call.tenant.models:
-        raise RefusedError("forbidden", f"this key may not use model {name!r}")
+    call.tenant.check(name)
     return name, version
 
 

@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from limbeck.pipeline import (
-    FeatureExtractionPipeline,
-    QuestionAnsweringPipeline,
-    SentenceEmbeddingPipeline,
-    TextClassificationPipeline,
-    TokenClassificationPipeline,
-)
 from limbeck.serve.protocols import describing as d
 from limbeck.serve.refused import Reason
 from limbeck.serve.request import PRIORITIES
 from limbeck.serve.settings import NAME_PATTERN, LimitSettings
 
-_PIPELINES = (
-    FeatureExtractionPipeline,
-    QuestionAnsweringPipeline,
-    SentenceEmbeddingPipeline,
-    TextClassificationPipeline,
-    TokenClassificationPipeline,
-)
 _BYTES = "application/octet-stream"
 _NAME: d.Schema = {"type": "string", "pattern": NAME_PATTERN}
 _ERROR = d.an_object({"error": d.STRING}, required=["error"])
@@ -78,7 +64,7 @@ _INPUT = d.an_object(
 
 
 def _request(limits: LimitSettings) -> d.Schema:
-    parameters = d.options_schema([one.options_type for one in _PIPELINES])
+    parameters = d.options_schema()
     parameters["description"] = "Options of the model's task, and of this protocol"
     parameters["properties"] |= {
         "priority": {
@@ -171,15 +157,6 @@ _INDEX = d.listed(
 )
 _NOTHING = d.an_object({})
 _OPEN: tuple[Reason, ...] = ("bad_request", "failed")
-_ADMIN: tuple[Reason, ...] = (
-    "bad_request",
-    "unauthorized",
-    "forbidden",
-    "slow_client",
-    "too_large",
-    "unsupported_media",
-    "failed",
-)
 
 
 def _yes(said: str, **more: d.Schema) -> d.Schema:
@@ -189,14 +166,14 @@ def _yes(said: str, **more: d.Schema) -> d.Schema:
 def operations(limits: LimitSettings) -> dict[tuple[str, str], d.Schema]:
     """The entry of each method and path."""
     found: dict[tuple[str, str], d.Schema] = {}
+    request = _request(limits)
 
     def add(method: str, path: str, identity: str, summary: str, **more: Any) -> None:
-        places = [place for place in (d.MODEL, d.VERSION) if f"{{{place['name']}}}" in path]
         found[method, path] = d.operation(
             protocol="oip",
             identity=f"oip_{identity}",
             summary=summary,
-            parameters=[*places, *more.pop("parameters", ())],
+            parameters=[*d.places(path), *more.pop("parameters", ())],
             error=_ERROR,
             errors=_EXAMPLE if identity.startswith("infer") else None,
             **more,
@@ -248,7 +225,7 @@ def operations(limits: LimitSettings) -> dict[tuple[str, str], d.Schema]:
             description="The binary tensor extension is spoken both ways: the header "
             "Inference-Header-Content-Length says where the JSON ends.",
             parameters=[d.TIMEOUT],
-            request=_request(limits),
+            request=request,
             requests={"texts": _REQUEST_EXAMPLE},
             answer=_ANSWER,
             answers={"texts": _ANSWER_EXAMPLE},
@@ -264,7 +241,7 @@ def operations(limits: LimitSettings) -> dict[tuple[str, str], d.Schema]:
         "All models and their states",
         request=d.an_object({"ready": {"type": "boolean"}}),
         answer=_INDEX,
-        reasons=_ADMIN,
+        reasons=d.WRITING,
     )
     for verb, parameters in (
         ("load", _NOTHING),
@@ -277,7 +254,7 @@ def operations(limits: LimitSettings) -> dict[tuple[str, str], d.Schema]:
             f"{verb.capitalize()} the default version of a model",
             request=d.an_object({"parameters": parameters}),
             answer=_NOTHING,
-            reasons=(*_ADMIN, "not_found", "unavailable"),
+            reasons=(*d.WRITING, "not_found", "unavailable"),
         )
     for (_, path), entry in found.items():
         if path.startswith("/v2/repository"):

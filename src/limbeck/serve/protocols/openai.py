@@ -127,8 +127,7 @@ class _Protocol:
     ) -> None:
         """Raises RefusedError (bad_request) for another width than the model has."""
         # Asked here too, so that no key loads a model that it may not use.
-        if call.tenant.models is not None and name not in call.tenant.models:
-            raise RefusedError("forbidden", f"this key may not use model {name!r}")
+        call.tenant.check(name)
         spec = (await self._context.service.hosted(name, version)).spec
         width = spec.encoder.hidden * len(spec.task.pooling)
         if spec.task.task == "sentence-embedding" and dimensions != width:

@@ -9,13 +9,6 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from limbeck.pipeline import (
-    FeatureExtractionPipeline,
-    QuestionAnsweringPipeline,
-    SentenceEmbeddingPipeline,
-    TextClassificationPipeline,
-    TokenClassificationPipeline,
-)
 from limbeck.serve import json_body
 from limbeck.serve.protocols import describing as d
 from limbeck.serve.protocols import fields, inputs
@@ -26,13 +19,6 @@ from limbeck.serve.protocols.refusing import CODED_ERROR, coded
 
 PROTOCOL: Final = "own"
 _FIELDS = ("inputs", "parameters", "timeout_ms", "priority")
-_PIPELINES = (
-    TextClassificationPipeline,
-    TokenClassificationPipeline,
-    QuestionAnsweringPipeline,
-    FeatureExtractionPipeline,
-    SentenceEmbeddingPipeline,
-)
 
 
 def routes(context: Context) -> list[Route]:
@@ -120,7 +106,11 @@ class _Own:
 
     async def models(self, call: Call) -> Reply:
         index = self._context.service.index()
-        names = [name for name in dict.fromkeys(one["name"] for one in index) if _may(call, name)]
+        names = [
+            name
+            for name in dict.fromkeys(one["name"] for one in index)
+            if call.tenant.may_use(name)
+        ]
         default = self._context.service.models.default_model
         return _reply(
             {
@@ -167,10 +157,6 @@ def _named(call: Call) -> tuple[str | None, str | None]:
     )
 
 
-def _may(call: Call, name: str) -> bool:
-    return call.tenant.models is None or name in call.tenant.models
-
-
 def _listed(name: str, index: list[dict[str, Any]]) -> dict[str, Any]:
     versions = [one for one in index if one["name"] == name]
     return {
@@ -193,7 +179,7 @@ def _predict_operation(context: Context) -> Any:
             },
             "parameters": {
                 "anyOf": [
-                    d.options_schema([one.options_type for one in _PIPELINES]),
+                    d.options_schema(),
                     {"type": "null"},
                 ]
             },

@@ -53,7 +53,6 @@ class Transactions(Generic[ValueT]):
         compute: Callable[[], Coroutine[Any, Any, ValueT]],
         *,
         wait_s: float,
-        waiting: Callable[[], None] | None = None,
     ) -> ValueT:
         """The answer of `key`: kept, on its way, or computed now. Refusals are not kept.
 
@@ -61,7 +60,6 @@ class Transactions(Generic[ValueT]):
             content: what is asked, or a digest of it: the same whenever the key is.
             way: what of it is asked; each has its own answer.
             wait_s: how long to wait for somebody else's computing.
-            waiting: called before that.
 
         Raises:
             RefusedError: conflict where the content is another; deadline; what compute raises.
@@ -79,8 +77,6 @@ class Transactions(Generic[ValueT]):
             flight = known.flights.get(way)
             if flight is None:
                 return await self._wait(self._start(key, known, way, compute), key, known, way)
-            if waiting is not None:
-                waiting()
             try:
                 async with asyncio.timeout(max(0.0, wait_s)) as limit:
                     return await self._wait(flight, key, known, way)

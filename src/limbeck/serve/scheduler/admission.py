@@ -37,9 +37,18 @@ def work_of(
 
 
 def service_s(
-    cost: CostModel, config: SchedulerConfig, tokens: int, squares: int, rows: int, workers: int
+    cost: CostModel,
+    config: SchedulerConfig,
+    tokens: int,
+    squares: int,
+    rows: int,
+    workers: int,
+    work_s: float,
 ) -> float:
-    """Predicted seconds from now to the end of the rows, if nothing else waited or ran."""
+    """Predicted seconds from now to the end of the rows, if nothing else waited or ran.
+
+    work_s: of the rows, by `work_of`.
+    """
     alone = cost.q0 + cost.q1 * tokens + cost.q2 * squares
     if rows == 1 or (
         alone <= config.max_batch_s
@@ -47,7 +56,7 @@ def service_s(
         and rows <= config.max_batch_rows
     ):
         return alone
-    shared = cost.q0 + work_of(cost, config, tokens, squares, rows) / workers
+    shared = cost.q0 + work_s / workers
     return max(shared, min(alone, config.max_batch_s))
 
 
@@ -56,7 +65,7 @@ def weigh(entry: Entry, config: SchedulerConfig, workers: int) -> None:
     rows = entry.rows - entry.next_row
     cost, tokens, squares = entry.cost, entry.tokens, entry.squares
     entry.work_s = work_of(cost, config, tokens, squares, rows)
-    entry.service_s = service_s(cost, config, tokens, squares, rows, workers)
+    entry.service_s = service_s(cost, config, tokens, squares, rows, workers, entry.work_s)
     entry.mates_s = max(min(config.max_batch_s, _EFFICIENT * cost.q0) - entry.service_s, 0.0)
     # In time while level(work ahead) + service + mates <= deadline, with level = (busy + ahead) /
     # workers.

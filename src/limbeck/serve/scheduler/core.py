@@ -118,18 +118,15 @@ class Scheduler:
         """
         if job.number in self._entries:
             raise ValueError(f"job {job.number} is held already")
-        config = self.config
-        place = min(job.priority, config.classes - 1)
-        entry = Entry(job, place, self._cost(job.lane), now)
-        weigh(entry, config, self.workers)
+        entry = self._weighed(now, job)
         if not admitted:
             refusal = self._refuse(now, entry)
             if refusal is not None:
                 return refusal
         self._entries[job.number] = entry
         self._count(entry, entry.tokens, 1)
-        self._orders[place].put(entry)
-        if place:
+        self._orders[entry.place].put(entry)
+        if entry.place:
             self._age(now, entry)
         return None
 
@@ -141,10 +138,13 @@ class Scheduler:
         left_s = job.deadline - now
         if left_s <= 0 or self._draining:
             return None  # `submit` has the words for it
+        return self._refuse_for_load(now, self._weighed(now, job), left_s)
+
+    def _weighed(self, now: float, job: Job) -> Entry:
         place = min(job.priority, self.config.classes - 1)
         entry = Entry(job, place, self._cost(job.lane), now)
         weigh(entry, self.config, self.workers)
-        return self._refuse_for_load(now, entry, left_s)
+        return entry
 
     def take(self, now: float) -> tuple[Batch | None, list[int], float | None]:
         """What a worker that is idle should run.
