@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from admission_reference import Waiting, pour, verdict
 from limbeck.serve.scheduler import CostModel, Job, Scheduler, SchedulerConfig
-from limbeck.serve.scheduler.admission import level_s, weigh
+from limbeck.serve.scheduler.admission import level_s, service_s, weigh, work_of
 from limbeck.serve.scheduler.order import DeadlineOrder, Entry
 
 COST = CostModel((2e-3, 5e-5, 1e-8), factor=1.0)
@@ -278,3 +278,21 @@ def test_configurations_that_make_no_sense(bad: dict[str, object]) -> None:
 def test_a_scheduler_needs_a_worker() -> None:
     with pytest.raises(ValueError, match="worker"):
         scheduler(workers=0)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_job_of_many_batches_is_shared_by_the_workers(workers: int) -> None:
+    """Worked by hand: 30 rows of 100 tokens, 1 ms a row and 2 ms a batch, of at most 10 ms.
+
+    A batch has room for 8 ms, so the fixed part adds a quarter: 37.5 ms of work in all, poured over
+    the workers, with one more fixed part in front.
+    """
+    config = SchedulerConfig(max_batch_s=0.010, max_batch_tokens=10_000)
+    cost = CostModel((0.002, 0.00001, 0.0), factor=1.0)
+    work_s = work_of(cost, config, 3000, 30 * 100**2, 30)
+    assert work_s == pytest.approx(0.0375)
+    found = service_s(cost, config, 3000, 30 * 100**2, 30, workers, work_s)
+    assert found == pytest.approx(0.002 + 0.0375 / workers)
+    # What one batch takes runs on one worker, however many there are.
+    alone = service_s(cost, config, 500, 5 * 100**2, 5, workers, 0.00625)
+    assert alone == pytest.approx(0.002 + 0.005)
