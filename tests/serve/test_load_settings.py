@@ -130,6 +130,10 @@ def test_models_can_come_from_the_environment(tmp_path):
         ),
         (f"[[keys]]\nname='a'\nsha256='{KEY}'\nmodels=['x']", "models of key 'a': .*no model 'x'"),
         ("[decision.attributes.a]\nmodel = 'b'", "decision.attributes.a.model: .*no model 'b'"),
+        (
+            "[[models]]\nname='a'\npath='x'\n[decision.attributes.a]\nmodel = 'a/2'",
+            "decision.attributes.a.model: model 'a' has no version '2'",
+        ),
         ("this is no toml", "serve.toml is no TOML: .*line 1"),
     ],
 )
@@ -165,3 +169,9 @@ def test_a_file_that_is_not_there_or_no_text(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InputError, match="cannot read the configuration"):
         load_settings(tmp_path / "bytes.toml", overrides={}, environ={})
+
+
+def test_an_attribute_may_name_a_version(tmp_path: Path) -> None:
+    models = "[[models]]\nname='a'\nversion='2'\npath='x'\n"
+    settings = load(tmp_path, models + "[decision.attributes.text]\nmodel = 'a/2'")
+    assert settings.decision.attributes["text"].model == "a/2"

@@ -210,14 +210,9 @@ def _whole(settings: Settings, name: str) -> None:
     names = {model.name for model in settings.models}
     _known(settings.default_model, names, f"{name}: default_model")
     for model in settings.models:
-        if model.fallback is not None:
-            wanted, _, version = model.fallback.partition("/")
-            where = f"{name}: fallback of model {model.name!r}"
-            _known(wanted, names, where)
-            if version and (wanted, version) not in versions:
-                raise InputError(f"{where}: model {wanted!r} has no version {version!r}")
+        _placed(model.fallback, versions, f"{name}: fallback of model {model.name!r}")
     for attribute, chosen in settings.decision.attributes.items():
-        _known(chosen.model, names, f"{name}: decision.attributes.{attribute}.model")
+        _placed(chosen.model, versions, f"{name}: decision.attributes.{attribute}.model")
     twice = {key.name for key in settings.keys}
     if len(twice) < len(settings.keys):
         raise InputError(f"{name}: two keys have the same name; each needs its own")
@@ -226,6 +221,16 @@ def _whole(settings: Settings, name: str) -> None:
     for key in settings.keys:
         for model_name in key.models or ():
             _known(model_name, names, f"{name}: models of key {key.name!r}")
+
+
+def _placed(wanted: str | None, versions: set[tuple[str, str]], where: str) -> None:
+    """Raises InputError for a name, or name/version, that no model has."""
+    if wanted is None:
+        return
+    model, _, version = wanted.partition("/")
+    _known(model, {name for name, _ in versions}, where)
+    if version and (model, version) not in versions:
+        raise InputError(f"{where}: model {model!r} has no version {version!r}")
 
 
 def _known(wanted: str | None, names: set[str], where: str) -> None:

@@ -145,8 +145,9 @@ class AdminSettings(Section):
 class AttributeSettings(Section):
     """[decision.attributes.NAME]: which model reads the attribute, and how.
 
-    positive: the label whose probability is the score; None: the one that the model stores a
-    threshold for. threshold: None for the model's own, else 0.5.
+    model: name, or name/version; None: the default. positive: the label whose probability is the
+    score; None: the one that the model stores a threshold for. threshold: None for the model's own,
+    else 0.5.
     """
 
     model: str | None = None
