@@ -48,7 +48,7 @@ class App:
         found = registry.routes(
             Context(service=self.service, settings=settings, reload=self.reload)
         )
-        own = probes.routes(started=lambda: self._started, not_ready=self._not_ready)
+        own = probes.routes(started=lambda: self._started, not_ready=self.service.not_ready)
         metrics = scrape.routes(self.watch.metrics)
         requests = [route for route in found if route.scope != "admin"] + own
         if settings.server.processes == 1:
@@ -72,11 +72,6 @@ class App:
             watchers=self.watch.watchers,
             pages=pages,
         )
-
-    def _not_ready(self) -> list[str]:
-        if self.front.draining:
-            return ["the server is draining"]
-        return self.service.not_ready()
 
     async def reload(self) -> None:
         """Take over what the configuration says of models and keys now; all or nothing.
@@ -112,6 +107,7 @@ class App:
             fronts,
             limits=self.settings.limits,
             on_reload=self.reload,
+            on_leave=self.service.leave,
             on_drain=self.service.drain,
         )
         self.watch.metrics.connections = lambda: serving.connections

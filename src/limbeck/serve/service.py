@@ -80,7 +80,7 @@ class Service:
         )
         self._texts = ThreadPoolExecutor(1, thread_name_prefix="limbeck-text")
         self._clock = time.monotonic
-        self._draining = False
+        self._leaving = self._draining = False
 
     # Life.
 
@@ -99,16 +99,25 @@ class Service:
 
     def not_ready(self) -> list[str]:
         """Why requests should go elsewhere; empty where they are welcome."""
-        return ["the server is draining"] if self._draining else self.models.not_ready()
+        return ["the server is draining"] if self._leaving else self.models.not_ready()
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the end is announced: requests had better go elsewhere."""
+        return self._leaving
 
     @property
     def draining(self) -> bool:
         """Whether new requests are refused for good."""
         return self._draining
 
+    def leave(self) -> None:
+        """Be ready no more, and answer on: whoever asks the probes has time to notice."""
+        self._leaving = True
+
     def drain(self) -> None:
         """Refuse new requests; those that were let in are answered."""
-        self._draining = True
+        self._leaving = self._draining = True
         self.dispatcher.drain()
 
     async def close(self) -> None:

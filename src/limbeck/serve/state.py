@@ -12,7 +12,7 @@ def state_of(service: Service) -> ServiceState:
     settings = service.settings
     return ServiceState(
         ready=not service.not_ready(),
-        draining=service.draining,
+        draining=service.leaving,
         workers=settings.server.instances,
         busy_s=service.dispatcher.busy_s(),
         queue_tokens=int(waiting["queued_tokens"]),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
+from crowd import ask
 from fake_model import FakeModel
 from limbeck.errors import ModelError
 from limbeck.serve.http import probes
@@ -15,6 +19,7 @@ from limbeck.serve.protocols.base import Call
 from limbeck.serve.refused import RefusedError
 from limbeck.serve.service import Service
 from served import settings_of
+from serving_program import until
 
 
 async def statuses(service: Service, started: bool) -> dict[str, int]:
@@ -73,3 +78,33 @@ def test_a_required_model_that_is_broken_is_not_ready_and_still_live() -> None:
             await service.close()
 
     asyncio.run(body())
+
+
+def test_every_probe_turns_first_and_requests_are_answered_on(stored, program, tmp_path) -> None:
+    config = tmp_path / "serve.toml"
+    config.write_text("[limits]\ndrain_grace_s = 60\n", encoding="utf-8")
+    server = program(str(stored.path), "--config", str(config), "--port", "0", "--name", "m")
+    url = server.ready()
+    ready = ("/health/ready", "/v2/health/ready")
+    assert [status(url + path) for path in ready] == [200, 200]
+    server.process.send_signal(signal.SIGTERM)
+    until(lambda: [status(url + path) for path in ready] == [503, 503], "the end of being ready")
+    assert "limbeck_ready 0.0" in text(url + "/metrics")
+    assert "limbeck_draining 1.0" in text(url + "/metrics")
+    assert status(url + "/health/live") == 200
+    said = ask(url, "/v1/models/m/predict", stored.bodies[0])
+    assert said.status == 200
+    assert stored.right(0, said.value)
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def text(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return str(answer.read().decode())

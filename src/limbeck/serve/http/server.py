@@ -104,7 +104,8 @@ class _Server(uvicorn.Server):
 class Serving:
     """Fronts behind listening sockets, until a signal or `stop`.
 
-    on_reload: called at SIGHUP. on_drain: called when the grace is over, before anything closes.
+    on_reload: called at SIGHUP. on_leave: called when the end begins; on_drain: when the grace is
+    over, before anything closes.
     """
 
     def __init__(
@@ -113,12 +114,14 @@ class Serving:
         *,
         limits: LimitSettings,
         on_reload: Callable[[], Awaitable[Any]],
+        on_leave: Callable[[], Any] = lambda: None,
         on_drain: Callable[[], Any],
     ) -> None:
         self._limits = limits
         self._fronts = [front for front, _ in fronts]
         self._sockets = [listening for _, listening in fronts]
         self._on_reload = on_reload
+        self._on_leave = on_leave
         self._on_drain = on_drain
         self._servers = [_Server(self._config(front)) for front in self._fronts]
         self._stopping = asyncio.Event()
@@ -173,6 +176,7 @@ class Serving:
     async def _drain(self) -> None:
         for front in self._fronts:
             front.draining = True
+        self._on_leave()
         in_flight = sum(front.in_flight for front in self._fronts)
         _log.info("draining: %d requests in flight", in_flight)
         if self._limits.drain_grace_s > 0:
