@@ -87,8 +87,9 @@ def test_neither_their_batch_mates_nor_the_engine_notice() -> None:
         }
         assert not any(BELL in batch.ids for batch in gated.batches)
         assert sum(batch.sequences for batch in gated.batches) <= len(texts) + 4
-        assert look()["held_jobs"] == look()["queued_tokens"] == 0
-        until(lambda: look()["in_flight"] == 0)
+        # An answer leaves before its batch is written off.
+        until(lambda: look()["held_jobs"] == look()["in_flight"] == 0)
+        assert look()["queued_tokens"] == 0
         [hosted] = server.service.models.loaded()
         assert hosted.in_flight == 0
 
