@@ -40,7 +40,7 @@ def run(coroutine: Any) -> Any:
     return asyncio.run(coroutine)
 
 
-TEXTS = ["the bell", "a quiet harbour", "", "the bell in the harbour " * 30, "harbour"]
+TEXTS = ["the bell", "a quiet harbour", "", "the bell in the harbour " * 100, "harbour"]
 
 
 @pytest.mark.parametrize("cached", [True, False])

@@ -26,9 +26,9 @@ from limbeck.serve.settings import Settings
 
 _Value = TypeVar("_Value")
 
-# Shorter inputs are tokenised in the event loop: handing work to a thread and back takes about as
-# long as tokenising so many characters.
-_INLINE_CHARACTERS = 600
+# Shorter inputs are tokenised in the event loop, in up to a millisecond: on processors that the
+# engine keeps busy, handing work to a thread and back takes several.
+_INLINE_CHARACTERS = 2000
 # Texts have fewer characters to a token. What would be late even so is refused before it is
 # tokenised, which is most of what a refusal would cost.
 _MOST_CHARACTERS = 8

@@ -95,7 +95,7 @@ CONTESTANTS: dict[str, Contestant] = {
             source="artifact",
             dialect="limbeck",
             inside="limbeck int8",
-            grid=(Config(workers=1, threads=BUDGET),),
+            grid=(Config(workers=1, threads=BUDGET), Config(workers=BUDGET, threads=1)),
             packages=("limbeck",),
         ),
         Contestant(
@@ -103,7 +103,7 @@ CONTESTANTS: dict[str, Contestant] = {
             source="artifact-4x4",
             dialect="limbeck",
             inside="limbeck int8, 80 % of 4x4 blocks gone",
-            grid=(Config(workers=1, threads=BUDGET),),
+            grid=(Config(workers=1, threads=BUDGET), Config(workers=BUDGET, threads=1)),
             packages=("limbeck",),
         ),
         Contestant(
