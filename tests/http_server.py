@@ -7,8 +7,7 @@ import contextlib
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import uvloop
@@ -21,9 +20,7 @@ from limbeck.serve.http.words import plain
 from limbeck.serve.protocols.base import Call, Reply, Route
 from limbeck.serve.refused import RefusedError
 from limbeck.serve.settings import LimitSettings
-
-# Longer than any machine should need; nothing waits for it but a test that fails.
-PATIENCE_S = 60.0
+from waiting import PATIENCE_S
 
 
 class Recorder:
@@ -78,14 +75,6 @@ class Running:
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.serving.stop)
-
-
-def until(true: Callable[[], Any]) -> None:
-    """Wait for something to be so."""
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
 
 
 def head_of(answer: bytes) -> tuple[int, dict[str, str]]:

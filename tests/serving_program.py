@@ -14,24 +14,13 @@ import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from limbeck import artifact, runtimes
 from limbeck.engine import quantize_weights
 from limbeck.spec import ModelSpec, QuantSpec
-
-# Longer than any machine should need; nothing waits for it but a test that fails.
-PATIENCE_S = 90.0
-
-
-def until(true: Callable[[], Any], what: str = "it") -> None:
-    """Wait for something to be so."""
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, f"{what} did not happen"
-        time.sleep(0.01)
+from waiting import PATIENCE_S, until
 
 
 def store(directory: Path, source: Path) -> str:

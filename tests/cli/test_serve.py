@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from http_server import PATIENCE_S, until
 from limbeck.cli import main
+from waiting import PATIENCE_S, until
 
 ASKED = {"inputs": "a lovely flat near the sea"}
 PATIENT = {"X-Request-Timeout-Ms": "60000"}

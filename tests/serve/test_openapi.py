@@ -17,7 +17,6 @@ import pytest
 import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 
-from http_server import PATIENCE_S
 from limbeck.serve.app import App, Ports
 from limbeck.serve.http.server import listen
 from limbeck.serve.settings import (
@@ -29,6 +28,7 @@ from limbeck.serve.settings import (
     ServerSettings,
     Settings,
 )
+from waiting import PATIENCE_S
 
 schemathesis: Any = pytest.importorskip("schemathesis")
 checks: Any = pytest.importorskip("schemathesis.specs.openapi.checks")

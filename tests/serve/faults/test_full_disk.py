@@ -10,7 +10,8 @@ import pytest
 
 from crowd import ask, crowd
 from limbeck.cli import main
-from serving_program import Counts, free_port, settled, until
+from serving_program import Counts, free_port, settled
+from waiting import until
 
 FULL = Path("/dev/full")
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="needs Linux's /dev/full")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from crowd import crowd
-from serving_program import free_port, ports_of, settled, until
+from serving_program import free_port, ports_of, settled
+from waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
 

@@ -22,8 +22,8 @@ from limbeck.serve.protocols import classic, decision, huggingface, oip, openai,
 from limbeck.serve.settings import Settings
 from limbeck.spec import Threshold
 from live_server import Live, live
-from serving_program import until
 from tokenizer_files import raw
+from waiting import until
 
 BELL = raw("wordpiece").token_to_id("bell")
 PROTOCOLS = [own, classic, decision, huggingface, oip, openai]

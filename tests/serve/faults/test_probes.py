@@ -19,7 +19,7 @@ from limbeck.serve.protocols.base import Call
 from limbeck.serve.refused import RefusedError
 from limbeck.serve.service import Service
 from served import settings_of
-from serving_program import until
+from waiting import until
 
 
 async def statuses(service: Service, started: bool) -> dict[str, int]:

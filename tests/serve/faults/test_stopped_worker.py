@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from crowd import crowd
-from serving_program import ports_of, until
+from serving_program import ports_of
+from waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
 

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from http_server import body_of, get, head_of, post, read_answer, running, until
+from http_server import body_of, get, head_of, post, read_answer, running
 from limbeck.serve.settings import LimitSettings
+from waiting import until
 
 QUICK = LimitSettings(header_timeout_s=0.3, read_timeout_s=0.3, idle_timeout_s=0.3)
 

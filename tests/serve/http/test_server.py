@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from http_server import PATIENCE_S, get, head_of, post, read_answer, running, until
+from http_server import get, head_of, post, read_answer, running
 from limbeck.errors import InputError
 from limbeck.serve.http.server import address_of, hold, listen
 from limbeck.serve.settings import LimitSettings
+from waiting import PATIENCE_S, until
 
 TESTS = Path(__file__).resolve().parents[2]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from http_server import PATIENCE_S, until
 from limbeck.serve.http.supervisor import share
+from waiting import PATIENCE_S, until
 
 # Stands in for a server: beats, and does what a file called after its number says.
 WORKER = """
