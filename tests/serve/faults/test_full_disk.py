@@ -38,11 +38,11 @@ def test_no_room_for_the_log(program, stored, processes) -> None:
     ) as clients:
         clients.everybody(3)
         # Even what is said of a failed reload, or of a worker that died, has nowhere to go.
-        server.process.send_signal(signal.SIGHUP)
+        server.send(signal.SIGHUP)
         if processes > 1:
-            os.kill(server.workers()[0], signal.SIGKILL)
+            os.kill(server.children()[0], signal.SIGKILL)
             clients.everybody(3)
-            until(lambda: len(server.workers()) == processes, "another worker")
+            until(lambda: len(server.children()) == processes, "another worker")
         clients.everybody(3)
     assert server.alive
     assert set(clients.statuses) <= {200, 429, 503}

@@ -87,7 +87,7 @@ def test_every_probe_turns_first_and_requests_are_answered_on(stored, program, t
     url = server.ready()
     ready = ("/health/ready", "/v2/health/ready")
     assert [status(url + path) for path in ready] == [200, 200]
-    server.process.send_signal(signal.SIGTERM)
+    server.send(signal.SIGTERM)
     until(lambda: [status(url + path) for path in ready] == [503, 503], "the end of being ready")
     assert "limbeck_ready 0.0" in text(url + "/metrics")
     assert "limbeck_draining 1.0" in text(url + "/metrics")
