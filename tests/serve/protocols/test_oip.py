@@ -572,7 +572,7 @@ def _settings(values: dict[str, Any]) -> Any:
 
 
 def test_requests_are_noted(server: Live, client: Any) -> None:
-    before = len(server.ended)
+    before = server.at_rest()
     client.infer("plain", [tensor("text", TEXTS)])
     [ended] = server.more_ended(before, 1)
     assert ended.protocol == "oip"
