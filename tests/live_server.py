@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
-
-import uvloop
 
 from limbeck.runtimes import Model
 from limbeck.serve.http.front import Front
@@ -21,6 +17,7 @@ from limbeck.serve.http.watching import Ended
 from limbeck.serve.protocols.base import Context
 from limbeck.serve.service import Service
 from limbeck.serve.settings import KeySettings, Settings
+from loop_thread import in_thread
 from served import serving, settings_of
 from waiting import PATIENCE_S, until
 
@@ -94,11 +91,8 @@ def live(
     port of their own.
     """
     settings = settings or settings_of(*models, **sections)
-    up = threading.Event()
-    found: list[Live] = []
-    failed: list[BaseException] = []
 
-    async def run(sockets: list[socket.socket]) -> None:
+    async def serve(begun: Callable[[Live], None]) -> None:
         async with serving(models, settings) as service:
             context = Context(service=service, settings=settings)
             routes = [route for module in protocols for route in module.routes(context)]
@@ -120,7 +114,8 @@ def live(
                 on_leave=service.leave,
                 on_drain=service.drain,
             )
-            found.append(
+            # Whoever connects from now on is answered: the sockets listen already.
+            begun(
                 Live(
                     address=address_of(sockets[0]),
                     admin=address_of(sockets[1]),
@@ -130,32 +125,8 @@ def live(
                     told=told,
                 )
             )
-            # Whoever connects from now on is answered: the sockets listen already.
-            up.set()
             await server.run()
-
-    def thread(sockets: list[socket.socket]) -> None:
-        try:
-            uvloop.run(run(sockets))
-        except BaseException as error:
-            failed.append(error)
-        finally:
-            up.set()
 
     with ExitStack() as stack:
         sockets = [stack.enter_context(listen("127.0.0.1", 0)) for _ in range(2)]
-        running = threading.Thread(target=thread, args=(sockets,), daemon=True)
-        running.start()
-        assert up.wait(PATIENCE_S), "the server did not start"
-        if failed:
-            raise failed[0]
-        [made] = found
-        try:
-            yield made
-        finally:
-            if running.is_alive():
-                made.loop.call_soon_threadsafe(made.server.stop)
-            running.join(PATIENCE_S)
-            assert not running.is_alive(), "the server did not end"
-        if failed:
-            raise failed[0]
+        yield stack.enter_context(in_thread(serve, lambda made: made.server.stop()))
