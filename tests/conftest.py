@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import models
+
+if TYPE_CHECKING:
+    from serving_program import Program
 
 # Two cores at most, one where tests run side by side, and no spinning while waiting: on a busy
 # machine torch's threads would otherwise spend a hundred times longer on waiting for one another
@@ -57,6 +61,22 @@ def shared_data() -> Path:
     if not path.is_dir():
         pytest.skip(f"development data sets are absent: no directory {path}")
     return path
+
+
+@pytest.fixture
+def program() -> Iterator[Callable[..., Program]]:
+    """program("./demo", "--port", "0") -> `limbeck serve` as a process; see `Program`."""
+    # What it needs of limbeck is not there in every test environment.
+    from serving_program import Program
+
+    with contextlib.ExitStack() as started:
+
+        def start(*arguments: str | Path, **options: Any) -> Program:
+            made = Program(*arguments, **options)
+            started.enter_context(made)
+            return made
+
+        yield start
 
 
 # What torch's own threads say when they end a process that had already done its work.

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from serving_program import PATIENCE_S, until
+from waiting import PATIENCE_S, until
 
 # How the server names what clients see as a status.
 OUTCOMES = {

@@ -7,11 +7,8 @@ import contextlib
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
-
-import uvloop
 
 from limbeck.serve.http.front import Front
 from limbeck.serve.http.keys import Keys
@@ -21,9 +18,8 @@ from limbeck.serve.http.words import plain
 from limbeck.serve.protocols.base import Call, Reply, Route
 from limbeck.serve.refused import RefusedError
 from limbeck.serve.settings import LimitSettings
-
-# Longer than any machine should need; nothing waits for it but a test that fails.
-PATIENCE_S = 60.0
+from loop_thread import in_thread
+from waiting import PATIENCE_S
 
 
 class Recorder:
@@ -78,14 +74,6 @@ class Running:
 
     def stop(self) -> None:
         self.loop.call_soon_threadsafe(self.serving.stop)
-
-
-def until(true: Callable[[], Any]) -> None:
-    """Wait for something to be so."""
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
 
 
 def head_of(answer: bytes) -> tuple[int, dict[str, str]]:
@@ -179,11 +167,10 @@ def running(
 ) -> Iterator[Running]:
     """A server until the block ends; then it has drained."""
     limits = limits or LimitSettings()
-    found = Running()
-    begun = threading.Event()
-    failed: list[BaseException] = []
 
-    async def serve() -> None:
+    async def serve(begun: Callable[[Running], None]) -> None:
+        found = Running()
+
         async def reload() -> None:
             found.reloads += 1
 
@@ -203,27 +190,16 @@ def running(
         found.serving = Serving(
             [(found.front, listening)], limits=limits, on_reload=reload, on_drain=drained
         )
-        begun.set()
-        await found.serving.run()
-
-    def run() -> None:
+        begun(found)
         try:
-            uvloop.run(serve())
-        except BaseException as error:
-            failed.append(error)
+            await found.serving.run()
         finally:
-            begun.set()
             found.over.set()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert begun.wait(PATIENCE_S)
-    try:
+    def stop(found: Running) -> None:
+        found.let_go.set()
+        found.serving.stop()
+
+    with in_thread(serve, stop) as found:
         yield found
-    finally:
-        if not found.over.is_set():
-            found.go()
-            found.stop()
-        thread.join(PATIENCE_S)
-        assert not failed, failed
-        assert found.recorder.count == len(found.recorder.all), "a request has no outcome"
+    assert found.recorder.count == len(found.recorder.all), "a request has no outcome"

@@ -1,46 +1,65 @@
-"""A server on sockets of its own, in a thread, for clients that block."""
+"""A server as users run it, on sockets of its own, in a thread, for clients that block."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import uvicorn
-
 from limbeck.runtimes import Model
-from limbeck.serve.http.connection import protocol
 from limbeck.serve.http.front import Front
 from limbeck.serve.http.keys import Keys
-from limbeck.serve.http.server import address_of, listen
+from limbeck.serve.http.server import Serving, address_of, listen
 from limbeck.serve.http.watching import Ended
 from limbeck.serve.protocols.base import Context
 from limbeck.serve.service import Service
 from limbeck.serve.settings import KeySettings, Settings
+from loop_thread import in_thread
 from served import serving, settings_of
+from waiting import PATIENCE_S, until
 
 ADMIN_KEY = "the admin's key"
-_START_S = 60.0
+
+
+class _Told:
+    def __init__(self) -> None:
+        self.begun = 0
+        self.all: list[Ended] = []
+
+    def began(self) -> None:
+        self.begun += 1
+
+    def ended(self, ended: Ended) -> None:
+        self.all.append(ended)
 
 
 @dataclass
 class Live:
-    """address: host and port. admin: those of the admin's port. ended: every request so far."""
+    """address: host and port. admin: those of the admin's port."""
 
     address: str
     admin: str
     service: Service
+    server: Serving
     loop: asyncio.AbstractEventLoop
-    ended: list[Ended] = field(default_factory=list)
+    told: _Told
 
     @property
     def url(self) -> str:
         return f"http://{self.address}"
+
+    @property
+    def ended(self) -> list[Ended]:
+        """Every request so far. A client can have its answer before its request has ended."""
+        return self.told.all
+
+    def at_rest(self) -> int:
+        """Wait until all requests have ended that have begun; how many they are."""
+        until(lambda: len(self.ended) == self.told.begun, "rest")
+        return len(self.ended)
 
     def do(self, work: Callable[[], Any]) -> Any:
         """Call something in the loop of the server."""
@@ -48,32 +67,12 @@ class Live:
         async def called() -> Any:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(called(), self.loop).result(_START_S)
+        return asyncio.run_coroutine_threadsafe(called(), self.loop).result(PATIENCE_S)
 
     def more_ended(self, before: int, count: int) -> list[Ended]:
-        """So many that ended since there were `before`; a client can have its answer first."""
-        end = time.monotonic() + _START_S
-        while len(self.ended) < before + count:
-            assert time.monotonic() < end, "requests did not end"
-            time.sleep(0.002)
+        """So many that ended since there were `before`."""
+        until(lambda: len(self.ended) >= before + count, f"the end of {count} requests")
         return self.ended[before:]
-
-
-class _Told:
-    def __init__(self, ended: list[Ended]) -> None:
-        self._ended = ended
-
-    def began(self) -> None:
-        pass
-
-    def ended(self, ended: Ended) -> None:
-        self._ended.append(ended)
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def key(secret: str, **fields: Any) -> dict[str, Any]:
@@ -92,76 +91,42 @@ def live(
     port of their own.
     """
     settings = settings or settings_of(*models, **sections)
-    up = threading.Event()
-    found: dict[str, Any] = {}
 
-    async def run(sockets: list[Any]) -> None:
+    async def serve(begun: Callable[[Live], None]) -> None:
         async with serving(models, settings) as service:
             context = Context(service=service, settings=settings)
             routes = [route for module in protocols for route in module.routes(context)]
-            ended: list[Ended] = []
+            told = _Told()
             admin = KeySettings.model_validate(key(ADMIN_KEY, scopes=("admin",)))
             fronts = [
                 Front(
                     [route for route in routes if (route.scope == "admin") == is_admin],
                     limits=settings.limits,
                     keys=Keys([admin] if is_admin else settings.keys),
-                    watchers=[_Told(ended)],
+                    watchers=[told],
                 )
                 for is_admin in (False, True)
             ]
-            servers = [
-                _Server(
-                    uvicorn.Config(
-                        front,  # type: ignore[arg-type]
-                        http=protocol(settings.limits),
-                        lifespan="off",
-                        interface="asgi3",
-                        log_config=None,
-                        access_log=False,
-                    )
-                )
-                for front in fronts
-            ]
-            running = [
-                asyncio.create_task(server.serve(sockets=[one]))
-                for server, one in zip(servers, sockets, strict=True)
-            ]
-            found.update(
-                live=Live(
+            server = Serving(
+                list(zip(fronts, sockets, strict=True)),
+                limits=settings.limits,
+                on_reload=service.reload,
+                on_leave=service.leave,
+                on_drain=service.drain,
+            )
+            # Whoever connects from now on is answered: the sockets listen already.
+            begun(
+                Live(
                     address=address_of(sockets[0]),
                     admin=address_of(sockets[1]),
                     service=service,
+                    server=server,
                     loop=asyncio.get_running_loop(),
-                    ended=ended,
-                ),
-                servers=servers,
+                    told=told,
+                )
             )
-            while not all(server.started for server in servers):
-                await asyncio.sleep(0.005)
-            up.set()
-            await asyncio.gather(*running)
-
-    def thread(sockets: list[Any]) -> None:
-        try:
-            asyncio.run(run(sockets))
-        except BaseException as error:
-            found["error"] = error
-            raise
-        finally:
-            up.set()
+            await server.run()
 
     with ExitStack() as stack:
         sockets = [stack.enter_context(listen("127.0.0.1", 0)) for _ in range(2)]
-        server = threading.Thread(target=thread, args=(sockets,), daemon=True)
-        server.start()
-        assert up.wait(_START_S), "the server did not start"
-        if "error" in found:
-            raise found["error"]
-        try:
-            yield found["live"]
-        finally:
-            for one in found["servers"]:
-                one.should_exit = True
-            server.join(_START_S)
-            assert not server.is_alive()
+        yield stack.enter_context(in_thread(serve, lambda made: made.server.stop()))

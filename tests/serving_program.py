@@ -6,32 +6,18 @@ import contextlib
 import os
 import random
 import re
-import signal
 import socket
-import subprocess
 import sys
-import threading
-import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from limbeck import artifact, runtimes
 from limbeck.engine import quantize_weights
 from limbeck.spec import ModelSpec, QuantSpec
-
-# Longer than any machine should need; nothing waits for it but a test that fails.
-PATIENCE_S = 90.0
-
-
-def until(true: Callable[[], Any], what: str = "it") -> None:
-    """Wait for something to be so."""
-    end = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < end, f"{what} did not happen"
-        time.sleep(0.01)
+from processes import Process
+from waiting import PATIENCE_S, until
 
 
 def store(directory: Path, source: Path) -> str:
@@ -65,84 +51,19 @@ def free_port(count: int = 1) -> int:
             continue
 
 
-class Program:
-    """A server that runs. lines: all that it has said so far; none where `output` is given."""
+class Program(Process):
+    """A server that runs."""
 
-    def __init__(
-        self, *arguments: str, output: int | None = None, environ: Mapping[str, str] | None = None
-    ) -> None:
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "limbeck", "serve", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if output is None else output,
-            stderr=subprocess.STDOUT if output is None else output,
-            text=True,
-            env={**os.environ, **(environ or {})},
-        )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
-    @property
-    def said(self) -> str:
-        return "".join(self.lines)
+    def __init__(self, *arguments: str | Path, **options: Any) -> None:
+        """Args: arguments: of the command. options: of `Process`."""
+        super().__init__(sys.executable, "-m", "limbeck", "serve", *arguments, **options)
 
     def ready(self) -> str:
         """The URL, once it says so."""
-        self.read_until("limbeck: ready on")
-        found = re.search(r"ready on (http://[0-9.:]+)", self.said)
-        assert found is not None
+        line = self.read_until("limbeck: ready on")
+        found = re.search(r"ready on (http://[0-9.:]+)", line)
+        assert found is not None, line
         return found[1]
-
-    def read_until(self, words: str, after: int = 0) -> None:
-        """Wait until it has said these words, in a line behind so many."""
-        end = time.monotonic() + PATIENCE_S
-        while not any(words in line for line in self.lines[after:]):
-            assert time.monotonic() < end, f"{words!r} was not said: {self.said}"
-            assert self.alive or self._reader.is_alive(), self.said
-            time.sleep(0.01)
-
-    def workers(self) -> list[int]:
-        """Its processes, where it supervises several."""
-        try:
-            children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
-        except FileNotFoundError:
-            return []
-        return [int(pid) for pid in children.split()]
-
-    def end(self) -> int:
-        """SIGTERM; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        code = self.process.wait(PATIENCE_S)
-        self._reader.join(PATIENCE_S)
-        return code
-
-    def kill(self) -> None:
-        workers = self.workers()
-        self.process.kill()
-        self.process.wait()
-        for pid in workers:
-            # Those that are stopped hear nothing of their supervisor's end.
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-        self._reader.join(PATIENCE_S)
-
-    def _read(self) -> None:
-        if self.process.stdout is None:
-            return
-        with self.process.stdout as output:
-            for line in output:
-                self.lines.append(line)
 
 
 class Counts:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,7 +15,9 @@ pytest.importorskip("httptools")
 pytest.importorskip("jinja2")
 
 from limbeck.cli import main
+from processes import Process
 from trial_server import Asked, Reply, serve
+from waiting import until
 
 QUICK = ["--duration", "1", "--warmup", "0", "--rate", "40"]
 
@@ -221,26 +222,16 @@ def test_files_that_cannot_be_written(tmp_path, capsys) -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_ctrl_c_tells_what_was_measured(tmp_path: Path, processes: int) -> None:
     rows = tmp_path / "rows.jsonl"
-    with serve() as s:
-        process = subprocess.Popen(
-            [
-                sys.executable, "-m", "limbeck.cli.main", "loadtest", s.url, "-p", "classic",
-                "--rate", "50", "--duration", "600", "--warmup", "0", "--json", str(rows),
-                "--processes", str(processes),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # A shell's background job ignores Ctrl-C, and its children would inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
-        until = time.monotonic() + 120
-        while len(s.asked) < 60 and time.monotonic() < until:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert b"Traceback" not in err
-    assert b"in time" in out
+    with serve() as s, Process(
+        sys.executable, "-m", "limbeck.cli.main", "loadtest", s.url, "-p", "classic",
+        "--rate", "50", "--duration", "600", "--warmup", "0", "--json", str(rows),
+        "--processes", str(processes), interruptible=True,
+    ) as process:  # fmt: skip
+        until(lambda: len(s.asked) >= 60 or not process.alive, "sixty requests")
+        code = process.end(signal.SIGINT)
+    assert code == 130, process.said
+    assert "Traceback" not in process.said
+    assert "in time" in process.said
     row = json.loads(rows.read_text())
     assert row["interrupted"]
     counts = row["counts"]

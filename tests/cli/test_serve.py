@@ -7,69 +7,18 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from hashlib import sha256
-from pathlib import Path
 
 import pytest
 
-from http_server import PATIENCE_S, until
 from limbeck.cli import main
+from serving_program import free_port
+from waiting import PATIENCE_S, until
 
 ASKED = {"inputs": "a lovely flat near the sea"}
 PATIENT = {"X-Request-Timeout-Ms": "60000"}
-
-
-class Program:
-    """A server that runs; `url` once it has said that it is ready."""
-
-    def __init__(self, *arguments: str, **environ: str) -> None:
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "limbeck", "serve", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **environ},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-
-    def read_until(self, words: str) -> str:
-        assert self.process.stdout is not None
-        while True:
-            line = self.process.stdout.readline()
-            assert line, "".join(self.lines)
-            self.lines.append(line)
-            if words in line:
-                return line
-
-    def ready(self) -> str:
-        line = self.read_until("ready on")
-        found = re.search(r"http://[0-9.:]+", line)
-        assert found is not None
-        return found.group()
-
-    def end(self) -> tuple[int, str]:
-        self.process.send_signal(signal.SIGTERM)
-        out, _ = self.process.communicate(timeout=PATIENCE_S)
-        return self.process.returncode, "".join(self.lines) + out
-
-
-@pytest.fixture
-def program():
-    started = []
-
-    def start(*arguments: str, **environ: str) -> Program:
-        started.append(Program(*arguments, **environ))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.process.kill()
-        one.process.communicate()
 
 
 @pytest.fixture
@@ -91,17 +40,15 @@ def ask(url: str, body: object = None, **headers: str) -> tuple[int, object]:
 def test_a_model_is_served_under_its_name_until_it_is_told_to_end(program, model):
     server = program(model, "--port", "0", "--threads", "1")
     url = server.ready()
-    line = server.lines[-1]
-    assert f"docs {url}/docs, bert, 1 threads" in line
+    assert f"docs {url}/docs, bert, 1 threads" in server.said
     status, answer = ask(f"{url}/v1/models/bert/predict", ASKED, **PATIENT)
     assert status == 200
     assert "label" in json.dumps(answer)
     for probe in ("live", "ready", "startup"):
         assert ask(f"{url}/health/{probe}")[0] == 200
     assert ask(f"{url}/openapi.json")[1]["openapi"].startswith("3.1")
-    code, out = server.end()
-    assert code == 0
-    assert "Traceback" not in out
+    assert server.end() == 0
+    assert "Traceback" not in server.said
 
 
 def test_no_torch_and_no_fastapi_before_it_is_asked_for(program, model, tmp_path):
@@ -110,10 +57,10 @@ def test_no_torch_and_no_fastapi_before_it_is_asked_for(program, model, tmp_path
         "import atexit, sys\n"
         f"atexit.register(lambda: open({str(told)!r}, 'w').write(' '.join(sys.modules)))\n"
     )
-    server = program(model, "--port", "0", PYTHONPATH=str(tmp_path))
+    server = program(model, "--port", "0", environ={"PYTHONPATH": str(tmp_path)})
     url = server.ready()
     assert ask(f"{url}/v1/models/bert/predict", ASKED)[0] in (200, 429, 504)
-    assert server.end()[0] == 0
+    assert server.end() == 0
     modules = set(told.read_text().split())
     assert "limbeck.serve.app" in modules
     assert not modules & {"torch", "transformers", "fastapi", "sklearn", "pyarrow", "rich.console"}
@@ -124,10 +71,9 @@ def test_a_port_in_use_is_told(program, model):
         port = str(taken.getsockname()[1])
         for more in ((), ("--processes", "2")):
             server = program(model, "--port", port, *more)
-            out, _ = server.process.communicate(timeout=PATIENCE_S)
-            assert server.process.returncode == 2
-            assert f"port {port}: Address already in use; end what listens there" in out
-            assert "Traceback" not in out
+            assert server.wait() == 2
+            assert f"port {port}: Address already in use; end what listens there" in server.said
+            assert "Traceback" not in server.said
 
 
 @pytest.mark.parametrize("more", [(), ("--processes", "2")])
@@ -135,18 +81,17 @@ def test_a_model_that_cannot_be_loaded_ends_the_server(program, tmp_path, more):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "limbeck.json").write_text("{}")
     server = program(str(tmp_path / "broken"), "--port", "0", *more)
-    out, _ = server.process.communicate(timeout=PATIENCE_S)
-    assert server.process.returncode in (1, 2)
-    assert "limbeck: " in out
-    assert "Traceback" not in out
-    assert "another is started" not in out
+    assert server.wait() in (1, 2)
+    assert "limbeck: " in server.said
+    assert "Traceback" not in server.said
+    assert "another is started" not in server.said
 
 
 def test_several_processes_share_a_port_and_one_that_dies_is_replaced(program, model):
     server = program(model, "--port", "0", "--threads", "2", "--processes", "2")
     url = server.ready()
-    assert "2 processes, 2 threads" in server.lines[-1]
-    pids = children(server.process.pid)
+    assert "2 processes, 2 threads" in server.said
+    pids = server.children()
     assert len(pids) == 2
     os.kill(pids[0], signal.SIGKILL)
     server.read_until("ended by signal 9")
@@ -154,14 +99,9 @@ def test_several_processes_share_a_port_and_one_that_dies_is_replaced(program, m
     for _ in range(5):
         status, _ = ask(f"{url}/v1/models/bert/predict", ASKED, **PATIENT)
         assert status == 200
-    until(lambda: len(set(children(server.process.pid)) - set(pids)) == 1)
-    assert pids[1] in children(server.process.pid)
-    code, out = server.end()
-    assert code == 0, out
-
-
-def children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if one]
+    until(lambda: len(set(server.children()) - set(pids)) == 1)
+    assert pids[1] in server.children()
+    assert server.end() == 0, server.said
 
 
 def test_hangup_takes_over_another_file(program, zoo, model, tmp_path):
@@ -172,33 +112,31 @@ def test_hangup_takes_over_another_file(program, zoo, model, tmp_path):
     assert ask(f"{url}/v1/models/two")[0] == 404
     other = str(zoo("bert", "token-classification"))
     config.write_text(config.read_text() + f"[[models]]\nname = 'two'\npath = {other!r}\n")
-    server.process.send_signal(signal.SIGHUP)
+    server.send(signal.SIGHUP)
     until(lambda: ask(f"{url}/v1/models/two")[0] == 200)
     digest = sha256(b"secret").hexdigest()
     before = config.read_text()
     config.write_text(before + f"[[keys]]\nname = 'me'\nsha256 = {digest!r}\n")
-    server.process.send_signal(signal.SIGHUP)
+    server.send(signal.SIGHUP)
     until(lambda: ask(f"{url}/v1/models/two")[0] == 401)
     config.write_text(before)
-    server.process.send_signal(signal.SIGHUP)
+    server.send(signal.SIGHUP)
     until(lambda: ask(f"{url}/v1/models/two")[0] == 200)
     config.write_text("nonsense")
-    server.process.send_signal(signal.SIGHUP)
+    server.send(signal.SIGHUP)
     server.read_until("is no TOML")
     assert ask(f"{url}/v1/models/two")[0] == 200
-    assert server.end()[0] == 0
+    assert server.end() == 0
 
 
 def test_keys_and_the_admin_port(program, model):
     digest = sha256(b"secret").hexdigest()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     keys = json.dumps([{"name": "me", "sha256": digest}])
     server = program(
         model,
         *("--port", "0", "--admin-port", str(port)),
-        LIMBECK_SERVE_KEYS=keys,
-        LIMBECK_SERVE_ADMIN__SHA256=digest,
+        environ={"LIMBECK_SERVE_KEYS": keys, "LIMBECK_SERVE_ADMIN__SHA256": digest},
     )
     url = server.ready()
     assert ask(f"{url}/v1/models")[0] == 401
@@ -209,9 +147,8 @@ def test_keys_and_the_admin_port(program, model):
     status, found = ask(f"{admin}/models", **{"X-API-Key": "secret"})
     assert (status, found["models"][0]["state"]) == (200, "ready")
     assert ask(f"{admin}/reload", {}, **{"X-API-Key": "secret"})[0] == 200
-    code, out = server.end()
-    assert code == 0
-    assert "secret" not in out
+    assert server.end() == 0
+    assert "secret" not in server.said
 
 
 # Without a server.

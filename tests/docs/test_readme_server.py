@@ -11,9 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +20,7 @@ import pytest
 from limbeck import artifact
 from limbeck.runtimes import open_source
 from limbeck.spec import Threshold
-from serving_program import free_port
+from serving_program import Program
 
 pytest.importorskip("uvicorn")
 
@@ -53,30 +50,12 @@ def demo(tmp_path: Path, zoo: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def port(demo: Path) -> Iterator[int]:
-    port = free_port()
+def port(demo: Path, program: Callable[..., Program]) -> Iterator[int]:
     assert COMMAND == "limbeck serve ./demo"
-    process = subprocess.Popen(
-        [sys.executable, "-m", *COMMAND.split(), "--port", str(port)],
-        cwd=demo,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        end = time.monotonic() + 60
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5).close()
-                break
-            except OSError:
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                assert time.monotonic() < end, "not ready in a minute"
-                time.sleep(0.05)
-        yield port
-    finally:
-        process.terminate()
-        assert process.wait(60) == 0
+    server = program(*COMMAND.split()[2:], "--port", "0", cwd=demo)
+    url = server.ready()
+    yield int(url.rpartition(":")[2])
+    assert server.end() == 0
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -72,7 +72,7 @@ def test_a_good_server_answers_everything() -> None:
     assert result.counts.share_in_time == 1.0
     assert (result.interrupted, result.stopped) == (False, False)
     assert result.by_kind == {}
-    assert s.connections < 20  # they are kept and used again
+    assert s.connections < len(s.asked) / 2  # they are kept and used again
     assert result.lateness_ms.size == result.counts.sent
     assert (result.lateness_ms >= 0).all()
     assert (result.answered_ms > 0).all()

@@ -12,6 +12,7 @@ from limbeck.serve.service import Service
 from limbeck.serve.state import state_of
 from limbeck.serve.watch import _Cache
 from served import asking, serving
+from waiting import comes
 
 LIMIT = 1_000_000
 
@@ -51,15 +52,13 @@ def test_no_request_is_lost_to_the_guard() -> None:
                     done += 1
 
             asking_on = [asyncio.create_task(traffic(number)) for number in range(4)]
-            while done < 50:
-                await asyncio.sleep(0.001)
+            await comes(lambda: done >= 50, "fifty answers")
             full = service.cache.stats
             assert full.size_bytes > 0
             steps = await guarded(service, [LIMIT * 2] * 3 + [LIMIT // 2], metrics)
             assert steps == ["shrink_cache", "trim", "reload", "restore_cache"]
             after = done
-            while done < after + 50:
-                await asyncio.sleep(0.001)
+            await comes(lambda: done >= after + 50, "fifty more")
             stop = True
             # Any refusal would be raised here.
             await asyncio.gather(*asking_on)

@@ -19,6 +19,7 @@ from limbeck.serve.memory import (
     soft_limit_bytes,
     trim_allocator,
 )
+from waiting import comes
 
 LIMIT = 1_000_000
 
@@ -150,12 +151,11 @@ def test_a_reload_that_fails_is_not_the_end_of_the_guard() -> None:
 
     async def run() -> None:
         task = asyncio.create_task(process.guard(reload_every_s=0.0).run())
-        while process.reloads < 3:
-            await asyncio.sleep(0.001)
+        await comes(lambda: process.reloads >= 3, "three reloads")
         assert not task.done()
         task.cancel()
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    asyncio.run(run())
 
 
 def test_the_process_has_memory() -> None:

@@ -5,19 +5,15 @@ Against a live server with a small model, its keys configured, on both ports.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from typing import Any
 
 import pytest
-import uvloop
 from hypothesis import HealthCheck, Phase, given, settings
 
-from http_server import PATIENCE_S
 from limbeck.serve.app import App, Ports
 from limbeck.serve.http.server import listen
 from limbeck.serve.settings import (
@@ -29,6 +25,7 @@ from limbeck.serve.settings import (
     ServerSettings,
     Settings,
 )
+from loop_thread import in_thread
 
 schemathesis: Any = pytest.importorskip("schemathesis")
 checks: Any = pytest.importorskip("schemathesis.specs.openapi.checks")
@@ -50,40 +47,16 @@ def served(models: tuple[ModelSettings, ...]) -> Iterator[tuple[App, str, str]]:
         limits=LimitSettings(body_bytes=100_000, drain_s=5.0),
         log=LogSettings(access=False, level="error"),
     )
-    ready, over = threading.Event(), threading.Event()
-    found: list[App] = []
-    stop: list[asyncio.Event] = []
     ports = Ports(requests=listen("127.0.0.1", 0), admin=listen("127.0.0.1", 0))
     assert ports.admin is not None
     urls = [f"http://127.0.0.1:{one.getsockname()[1]}" for one in (ports.requests, ports.admin)]
 
-    async def serve() -> None:
-        stop.append(asyncio.Event())
+    async def serve(begun: Callable[[App], None]) -> None:
         app = App(told, reread=lambda: told)
-        found.append(app)
-        running = asyncio.create_task(app.run(ports, on_ready=ready.set))
-        await stop[0].wait()
-        app.stop()
-        await running
+        await app.run(ports, on_ready=lambda: begun(app))
 
-    def run() -> None:
-        nonlocal loop
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            loop = runner.get_loop()
-            runner.run(serve())
-        over.set()
-
-    loop: asyncio.AbstractEventLoop | None = None
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        assert ready.wait(PATIENCE_S)
-        yield found[0], urls[0], urls[1]
-    finally:
-        assert loop is not None
-        loop.call_soon_threadsafe(stop[0].set)
-        thread.join(PATIENCE_S)
-    assert over.is_set()
+    with in_thread(serve, App.stop) as app:
+        yield app, urls[0], urls[1]
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -17,29 +14,19 @@ import pytest
 
 from limbeck.bench import soak
 from limbeck.bench.soak_mix import MODEL
+from serving_program import Program
+from waiting import PATIENCE_S
 
 SECRET = "Rosenweg 7"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 class Server:
-    """One that runs, and where."""
+    """One that runs, and how to ask it."""
 
-    def __init__(self, folder: Path) -> None:
-        config = soak.write_config(folder)
-        config.write_text(config.read_text().replace("access = false", "access = true"))
-        self.log = folder / "log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "limbeck", "serve", "--config", config, "--port", "0"],
-                stdout=log,
-                stderr=log,
-            )
-        self.url = ""
-        while not self.url:
-            assert self.process.poll() is None, self.log.read_text()
-            found = re.search(r"ready on (http://[\d.]+:\d+)", self.log.read_text())
-            self.url = found[1] if found else ""
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.url = program.ready()
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
         request = urllib.request.Request(
@@ -47,24 +34,17 @@ class Server:
         )
         answer: IO[bytes]
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 return 200, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def end(self) -> list[str]:
-        """Its log."""
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(60) == 0
-        return self.log.read_text().splitlines()
-
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    made = Server(tmp_path)
-    yield made
-    made.process.kill()
-    made.process.wait()
+def server(program: Callable[..., Program], tmp_path: Path) -> Server:
+    config = soak.write_config(tmp_path)
+    config.write_text(config.read_text().replace("access = false", "access = true"))
+    return Server(program("--config", config, "--port", "0"))
 
 
 def test_what_was_asked_is_counted_and_logged(server: Server) -> None:
@@ -91,7 +71,8 @@ def test_what_was_asked_is_counted_and_logged(server: Server) -> None:
     assert "limbeck_cache_hits_total 1.0" in metrics
     assert "Rosenweg" not in metrics
 
-    lines = server.end()
+    assert server.program.end() == 0
+    lines = server.program.lines
     assert not [line for line in lines if "Rosenweg" in line]
     entries = [json.loads(line) for line in lines if line.startswith("{")]
     # All but the word that it is ready is JSON.

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from random import SystemRandom
 from typing import TYPE_CHECKING, Any, Final
 
 import limbeck
@@ -26,30 +25,21 @@ if TYPE_CHECKING:
 _TRACEPARENT: Final = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
 )
-_STATE_CHARACTERS: Final = 512
-_STATE: Final = re.compile(r"[\x20-\x7e]*")
 _SAMPLED: Final = 1
-_random = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceContext:
-    """trace_id: 32 hex digits. span_id: 16, of whoever calls. state: `tracestate`, as it came."""
+    """trace_id: 32 hex digits. span_id: 16, of whoever calls."""
 
     trace_id: str
     span_id: str
     sampled: bool = False
-    state: str = ""
 
     @property
     def traceparent(self) -> str:
         """The header's value, in version 00."""
         return f"00-{self.trace_id}-{self.span_id}-{'01' if self.sampled else '00'}"
-
-    def headers(self) -> dict[str, str]:
-        """To send on."""
-        state = {"tracestate": self.state} if self.state else {}
-        return {"traceparent": self.traceparent, **state}
 
 
 def parse(headers: Mapping[str, str]) -> TraceContext | None:
@@ -66,24 +56,8 @@ def parse(headers: Mapping[str, str]) -> TraceContext | None:
     version, trace, span, flags, more = match.groups()
     if version == "00" and more:
         return None
-    state = headers.get("tracestate", "")
-    if len(state) > _STATE_CHARACTERS or not _STATE.fullmatch(state):
-        state = ""
     sampled = bool(int(flags, 16) & _SAMPLED)
-    return TraceContext(trace_id=trace, span_id=span, sampled=sampled, state=state)
-
-
-def new() -> TraceContext:
-    """The beginning of a trace."""
-    return TraceContext(
-        trace_id=f"{_random.randrange(1, 1 << 128):032x}",
-        span_id=f"{_random.randrange(1, 1 << 64):016x}",
-    )
-
-
-def continued(headers: Mapping[str, str]) -> TraceContext:
-    """The context of a request, a new one where there is none that can be used."""
-    return parse(headers) or new()
+    return TraceContext(trace_id=trace, span_id=span, sampled=sampled)
 
 
 def trace_id(headers: Mapping[str, str]) -> str | None:

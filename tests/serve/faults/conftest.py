@@ -1,8 +1,8 @@
-"""A server in a process of its own, on a small artifact; ended after each test."""
+"""A small artifact for servers in processes of their own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("httptools")
 
 from limbeck import pipeline
-from serving_program import Program, store
+from serving_program import store
 
 # Several rows of different lengths: a batch takes a while, and rows could be mixed up.
 BODIES = [
@@ -40,16 +40,3 @@ class Stored:
 def stored(zoo: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Stored:
     directory = tmp_path_factory.mktemp("served") / "model"
     return Stored(directory, zoo("bert", "text-classification"))
-
-
-@pytest.fixture
-def program() -> Iterator[Callable[..., Program]]:
-    started: list[Program] = []
-
-    def start(*arguments: str, **options: Any) -> Program:
-        started.append(Program(*arguments, **options))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.kill()

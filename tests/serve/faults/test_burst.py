@@ -15,7 +15,8 @@ from crowd import Crowd, ask, crowd
 from gated_model import Gated
 from limbeck.serve.protocols import own
 from live_server import live
-from serving_program import Counts, settled, until
+from serving_program import Counts, settled
+from waiting import until
 
 PATH = "/v1/models/m/predict"
 PATIENT = {"X-Request-Timeout-Ms": "80000"}

@@ -15,8 +15,8 @@ from gated_model import Gated
 from limbeck.pipeline import pipeline
 from limbeck.serve.protocols import own
 from live_server import Live, live
-from serving_program import until
 from tokenizer_files import raw
+from waiting import until
 
 BELL = raw("wordpiece").token_to_id("bell")
 PATH = "/v1/models/m/predict"

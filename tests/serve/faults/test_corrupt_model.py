@@ -94,7 +94,7 @@ def test_broken_ones_change_nothing_and_a_whole_one_loses_nothing(
             spoil(bad)
             swap(place, bad if bad.exists() else None)
             after = len(server.lines)
-            server.process.send_signal(signal.SIGHUP)
+            server.send(signal.SIGHUP)
             server.read_until("reload failed, all stays as it was", after)
             failed += 1
             assert words in reason(server, after), spoil.__name__
@@ -108,7 +108,7 @@ def test_broken_ones_change_nothing_and_a_whole_one_loses_nothing(
         shutil.copytree(good, wanted)
         swap(place, wanted)
         after = len(server.lines)
-        server.process.send_signal(signal.SIGHUP)
+        server.send(signal.SIGHUP)
         server.read_until("reload failed", after)
         failed += 1
         assert f"digest {other}" in reason(server, after)
@@ -116,7 +116,7 @@ def test_broken_ones_change_nothing_and_a_whole_one_loses_nothing(
         assert versions["new"] == 0
         # And now that very one is asked for.
         config.write_text(text.replace("[cache]", f"digest = {other!r}\n[cache]"))
-        server.process.send_signal(signal.SIGHUP)
+        server.send(signal.SIGHUP)
         server.read_until("is loaded anew", after)
         clients.everybody(2)
     assert clients.lost == 0
@@ -142,7 +142,7 @@ def test_reloads_that_find_nothing_new_keep_the_model(program, stored, times) ->
     url = server.ready()
     with crowd(url, stored.bodies, stored.right, path=PATH, headers=PATIENT) as clients:
         for done in range(times):
-            server.process.send_signal(signal.SIGHUP)
+            server.send(signal.SIGHUP)
             reloads = 'limbeck_reloads_total{result="ok"}'
             while Counts(url).value(reloads) <= done:
                 clients.more(1)

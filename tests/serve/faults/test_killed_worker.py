@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from crowd import crowd
-from serving_program import free_port, ports_of, settled, until
+from serving_program import free_port, ports_of, settled
+from waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
 
@@ -27,7 +28,7 @@ def test_its_requests_are_lost_and_no_others(program, stored):
     )
     url = server.ready()
     port = int(url.rpartition(":")[2])
-    before = server.workers()
+    before = server.children()
     with crowd(url, stored.bodies, stored.right, path=PATH, clients=12, headers=PATIENT) as clients:
         clients.everybody()
         theirs = {pid: ports_of(pid, port) for pid in before}
@@ -39,8 +40,8 @@ def test_its_requests_are_lost_and_no_others(program, stored):
         os.kill(killed, signal.SIGKILL)
         server.read_until("ended by signal 9")
         clients.everybody(2)
-        until(lambda: len(set(server.workers()) - set(before)) == 1, "another worker")
-        [new] = set(server.workers()) - set(before)
+        until(lambda: len(set(server.children()) - set(before)) == 1, "another worker")
+        [new] = set(server.children()) - set(before)
         number = before.index(killed)
         until(lambda: reachable(f"http://127.0.0.1:{metrics[number]}"), "the new one's metrics")
         clients.everybody(2)
@@ -48,7 +49,7 @@ def test_its_requests_are_lost_and_no_others(program, stored):
     assert all(one.lost >= 1 for one in hit)
     assert all(one.lost == 0 for one in spared)
     assert set(clients.statuses) <= {200, 429, 504}
-    assert new in server.workers()
+    assert new in server.children()
     # The one that lived on has counted what its clients have seen.
     survivor = settled(f"http://127.0.0.1:{metrics[1 - number]}").of("own")
     seen = sum(one.statuses.total() for one in spared)

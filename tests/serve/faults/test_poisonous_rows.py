@@ -22,8 +22,8 @@ from limbeck.serve.protocols import classic, decision, huggingface, oip, openai,
 from limbeck.serve.settings import Settings
 from limbeck.spec import Threshold
 from live_server import Live, live
-from serving_program import until
 from tokenizer_files import raw
+from waiting import until
 
 BELL = raw("wordpiece").token_to_id("bell")
 PROTOCOLS = [own, classic, decision, huggingface, oip, openai]
@@ -143,7 +143,8 @@ def test_each_protocol_says_so_and_mates_are_answered(failure: str) -> None:
             }
             server.do(lambda: server.service.cache.shrink(0))
             server.do(lambda: server.service.cache.restore())
-            before = len(server.ended)
+            before = server.at_rest()
+            until(lambda: held(server) == 0)
             gated.gate.clear()
             first = clients.submit(ask, server.url, path, body("opening of the queue"))
             until(lambda: held(server) == 1)
@@ -184,7 +185,7 @@ def test_the_breaker_opens_and_the_fallback_answers() -> None:
                 {"name": "labels", "path": "labels", "fallback": "spare", "deadline_ms": 60_000},
                 {"name": "spare", "path": "spare", "deadline_ms": 60_000},
             ],
-            "breaker": {"min_requests": 8, "open_s": 0.3, "probes": 1, "window_s": 600},
+            "breaker": {"min_requests": 8, "open_s": 2.0, "probes": 1, "window_s": 600},
             "cache": {"size_bytes": 0},
         }
     )

@@ -19,7 +19,7 @@ from limbeck.serve.protocols.base import Call
 from limbeck.serve.refused import RefusedError
 from limbeck.serve.service import Service
 from served import settings_of
-from serving_program import until
+from waiting import comes, until
 
 
 async def statuses(service: Service, started: bool) -> dict[str, int]:
@@ -48,8 +48,7 @@ def test_live_always_ready_with_the_models_and_not_ready_first_of_all_at_the_end
         service = Service(settings_of("m"), loading=load)
         try:
             starting = asyncio.create_task(service.start())
-            await asyncio.sleep(0.01)
-            assert service.not_ready() == ["model m version 1 is loading"]
+            await comes(lambda: service.not_ready() == ["model m version 1 is loading"])
             assert await statuses(service, False) == {"live": 200, "ready": 503, "startup": 503}
             loading.set()
             await starting
@@ -87,7 +86,7 @@ def test_every_probe_turns_first_and_requests_are_answered_on(stored, program, t
     url = server.ready()
     ready = ("/health/ready", "/v2/health/ready")
     assert [status(url + path) for path in ready] == [200, 200]
-    server.process.send_signal(signal.SIGTERM)
+    server.send(signal.SIGTERM)
     until(lambda: [status(url + path) for path in ready] == [503, 503], "the end of being ready")
     assert "limbeck_ready 0.0" in text(url + "/metrics")
     assert "limbeck_draining 1.0" in text(url + "/metrics")

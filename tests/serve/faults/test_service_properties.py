@@ -27,6 +27,7 @@ from limbeck.serve.service import Service
 from limbeck.serve.settings import Settings
 from served import asking
 from tokenizer_files import raw
+from waiting import comes
 
 # Words of the fake tokenizer: which row fails, and how.
 _IDS = {word: raw("wordpiece").token_to_id(word) for word in ("bell", "key", "mat")}
@@ -122,13 +123,6 @@ def service_for(
     return Service(Settings.model_validate(given), loading=lambda _: model, on_batch=batches.append)
 
 
-async def until(condition: Any) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited for too long"
-        await asyncio.sleep(0.001)
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     requests=st.lists(asked(), min_size=1, max_size=24),
@@ -193,7 +187,7 @@ async def trial(
         }
         await asyncio.sleep(0.005)
         look = service.dispatcher.look
-        await until(
+        await comes(
             lambda: (
                 model.begun - begun >= min(instances, look()["in_flight"])
                 and (look()["queued_jobs"] == 0 or look()["in_flight"] == instances)
@@ -254,14 +248,14 @@ async def trial(
         # Nothing was begun for those who had gone.
         assert not gone & set(model.rows)
         # Nothing is left behind.
-        await until(lambda: look()["held_jobs"] == look()["in_flight"] == 0)
+        await comes(lambda: look()["held_jobs"] == look()["in_flight"] == 0)
         assert look()["queued_tokens"] == look()["queued_jobs"] == 0
         [hosted] = service.models.loaded()
         assert hosted.in_flight == 0
         stats = service.cache.stats
         assert stats.in_flight == 0
         assert stats.size_bytes <= cache_bytes
-        await until(lambda: asyncio.all_tasks() <= before | {asyncio.current_task()})
+        await comes(lambda: asyncio.all_tasks() <= before | {asyncio.current_task()})
         # What was computed is what batches say; and failures alone were computed more than once.
         assert all(batch.rows >= 1 and batch.tokens >= 1 for batch in batches)
         # The service is as good as new.

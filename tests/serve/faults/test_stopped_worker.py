@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from crowd import crowd
-from serving_program import ports_of, until
+from serving_program import ports_of
+from waiting import until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
 
@@ -22,7 +23,7 @@ def test_it_is_replaced_and_the_clients_of_the_other_notice_nothing(program, sto
     )
     url = server.ready()
     port = int(url.rpartition(":")[2])
-    before = server.workers()
+    before = server.children()
     with crowd(
         url,
         stored.bodies,
@@ -42,7 +43,7 @@ def test_it_is_replaced_and_the_clients_of_the_other_notice_nothing(program, sto
         # All the while, until it was found out, the other one has answered.
         assert all(one.statuses[200] > had[id(one)] for one in spared)
         server.read_until("ended by signal 9")
-        until(lambda: len(set(server.workers()) - set(before)) == 1, "another worker")
+        until(lambda: len(set(server.children()) - set(before)) == 1, "another worker")
         clients.everybody(2)
     assert hit
     assert all(one.lost >= 1 for one in hit)

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from http_server import body_of, get, head_of, post, read_answer, running, until
+from http_server import body_of, get, head_of, post, read_answer, running
 from limbeck.serve.settings import LimitSettings
+from waiting import until
 
 QUICK = LimitSettings(header_timeout_s=0.3, read_timeout_s=0.3, idle_timeout_s=0.3)
 
@@ -210,7 +211,7 @@ def test_a_body_that_breaks_its_own_framing_has_an_outcome():
     request = b"POST /v1/echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
     with running() as server, server.connect() as connection:
         connection.sendall(request + b"3\r\nabc\r\n")
-        time.sleep(0.05)
+        until(lambda: server.recorder.count == 1)
         connection.sendall(b"zz\r\n")
         assert head_of(read_answer(connection))[0] == 400
         until(lambda: server.recorder.outcomes == ["bad_request"])
@@ -220,7 +221,7 @@ def test_a_client_that_leaves_in_its_body_is_gone():
     with running() as server:
         with server.connect() as connection:
             connection.sendall(b"POST /v1/echo HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nab")
-            time.sleep(0.05)
+            until(lambda: server.recorder.count == 1)
         until(lambda: server.recorder.outcomes == ["gone"])
 
 
@@ -237,8 +238,8 @@ def test_a_client_that_leaves_while_it_waits_takes_its_request_back(how):
             leaves.shutdown(socket.SHUT_WR)
         else:
             leaves.close()
-        until(lambda: server.cancelled == 1)
-        assert server.recorder.outcomes == ["gone"]
+        until(lambda: server.recorder.outcomes == ["gone"])
+        assert server.cancelled == 1
         leaves.close()
         server.go()
         assert read_answer(stays).endswith(b"waited")
@@ -251,7 +252,7 @@ def test_requests_on_one_connection_one_after_another():
             body = b"%d" % number
             connection.sendall(post("/v1/echo", body))
             assert read_answer(connection).endswith(body)
-        assert len(server.recorder.all) == 20
+        until(lambda: len(server.recorder.all) == 20)
 
 
 def test_requests_sent_at_once_are_answered_in_order():

@@ -7,12 +7,13 @@ import re
 
 import pytest
 
-from http_server import Route, body_of, get, head_of, post, running, until
+from http_server import Route, body_of, get, head_of, post, running
 from limbeck.serve.http.keys import Keys, new_key
 from limbeck.serve.http.words import plain
 from limbeck.serve.protocols.base import Call, Reply
 from limbeck.serve.request import Timing
 from limbeck.serve.settings import KeySettings
+from waiting import until
 
 
 @pytest.fixture(scope="module")

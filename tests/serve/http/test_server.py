@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
-from http_server import PATIENCE_S, get, head_of, post, read_answer, running, until
+from http_server import get, head_of, post, read_answer, running
 from limbeck.errors import InputError
 from limbeck.serve.http.server import address_of, hold, listen
 from limbeck.serve.settings import LimitSettings
+from processes import Process
+from waiting import PATIENCE_S, until
 
 TESTS = Path(__file__).resolve().parents[2]
 
@@ -138,52 +138,34 @@ uvloop.run(main())
 @pytest.fixture
 def process():
     code = textwrap.dedent(SERVER.format(tests=str(TESTS)))
-    started = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    assert started.stdout is not None
-    line = started.stdout.readline().split()
-    assert line[0] == "port", started.stderr.read()
-    try:
-        yield started, int(line[1])
-    finally:
-        started.kill()
-        started.wait()
+    with Process(sys.executable, "-c", code, interruptible=True) as started:
+        yield started, int(started.read_until("port").split()[1])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_drains_and_leaves_with_0(process, number):
     server, _ = process
-    server.send_signal(number)
-    out, _ = server.communicate(timeout=PATIENCE_S)
-    assert out == "drained\n"
-    assert server.returncode == 0
+    assert server.end(number) == 0
+    assert server.lines[1:] == ["drained\n"]
 
 
 def test_the_second_signal_leaves_at_once(process):
     server, port = process
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(post("/v1/wait"))
-        server.send_signal(signal.SIGTERM)
+        server.send(signal.SIGTERM)
         until(lambda: refused(port))
-        assert server.poll() is None
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(PATIENCE_S) == 128 + signal.SIGTERM
+        assert server.alive
+        assert server.end() == 128 + signal.SIGTERM
 
 
 def test_hangup_reloads_and_a_failed_reload_changes_nothing(process):
     server, port = process
     for number in (1, 2, 3):
-        os.kill(server.pid, signal.SIGHUP)
-        assert server.stdout.readline() == f"reload {number}\n"
+        server.send(signal.SIGHUP)
+        server.read_until(f"reload {number}")
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(get("/open"))
         assert head_of(read_answer(connection))[0] == 200
-    server.send_signal(signal.SIGTERM)
-    _, err = server.communicate(timeout=PATIENCE_S)
-    assert "a bad file" in err
-    assert server.returncode == 0
+    assert server.end() == 0
+    assert "a bad file" in server.said

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from http_server import PATIENCE_S, until
 from limbeck.serve.http.supervisor import share
+from processes import Process
+from waiting import PATIENCE_S, until
 
 # Stands in for a server: beats, and does what a file called after its number says.
 WORKER = """
@@ -65,31 +66,19 @@ sys.exit(
 Start = Callable[..., "Supervised"]
 
 
-class Supervised:
+class Supervised(Process):
     def __init__(self, home: Path, hung_s: float, drain_s: float) -> None:
         self.home = home
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SUPERVISOR, str(home), WORKER, str(hung_s), str(drain_s)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            # A background job of a shell ignores Ctrl-C, and children would inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        super().__init__(
+            *(sys.executable, "-c", SUPERVISOR, home, WORKER, str(hung_s), str(drain_s)),
+            interruptible=True,
         )
-        self.lines: list[str] = []
-
-    def read_until(self, words: str) -> None:
-        assert self.process.stdout is not None
-        while not self.lines or words not in self.lines[-1]:
-            line = self.process.stdout.readline()
-            assert line, self.lines
-            self.lines.append(line)
 
     def pids(self, number: int) -> list[int]:
         """Of all that have filled the place, alive or not, in no order."""
         return [int(path.name.split("-")[2]) for path in self.home.glob(f"pid-{number}-*")]
 
-    def alive(self, number: int) -> list[int]:
+    def living(self, number: int) -> list[int]:
         return [pid for pid in self.pids(number) if Path(f"/proc/{pid}").exists()]
 
     def touch(self, name: str) -> None:
@@ -111,106 +100,101 @@ def start(tmp_path):
 
     yield make
     for one in started:
-        one.process.kill()
-        one.process.communicate()
+        one.close()
+        # Whose supervisor was killed by the test.
         for number in (0, 1):
-            for pid in one.alive(number):
-                os.kill(pid, signal.SIGKILL)
+            for pid in one.living(number):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_all_start_and_end_together(start, number):
     both = start()
     both.read_until("ready")
-    assert len(both.alive(0)) == len(both.alive(1)) == 1
-    both.process.send_signal(number)
-    assert both.process.wait(PATIENCE_S) == 0
-    assert both.alive(0) == both.alive(1) == []
+    assert len(both.living(0)) == len(both.living(1)) == 1
+    assert both.end(number) == 0
+    assert both.living(0) == both.living(1) == []
 
 
 def test_ready_is_said_when_all_are(start):
     both = start("slow-1")
-    until(lambda: both.alive(0) and both.alive(1))
+    until(lambda: both.living(0) and both.living(1))
     time.sleep(0.3)
-    both.process.send_signal(signal.SIGTERM)
-    out, _ = both.process.communicate(timeout=PATIENCE_S)
-    assert "ready" not in out
+    both.end()
+    assert "ready" not in both.said
 
 
 def test_one_that_is_killed_is_started_again_and_the_other_left_alone(start):
     both = start()
     both.read_until("ready")
-    (killed,), (other,) = both.alive(0), both.alive(1)
+    (killed,), (other,) = both.living(0), both.living(1)
     os.kill(killed, signal.SIGKILL)
     both.read_until("worker 0 ended by signal 9")
-    until(lambda: len(both.alive(0)) == 1)
-    assert both.alive(0) != [killed]
-    assert both.alive(1) == [other]
+    until(lambda: len(both.living(0)) == 1)
+    assert both.living(0) != [killed]
+    assert both.living(1) == [other]
 
 
 def test_one_that_is_stopped_is_killed_and_started_again(start):
     both = start(hung_s=3.0)
     both.read_until("ready")
-    (stopped,), (other,) = both.alive(1), both.alive(0)
+    (stopped,), (other,) = both.living(1), both.living(0)
     os.kill(stopped, signal.SIGSTOP)
     both.read_until("worker 1 is silent for")
     both.read_until("worker 1 ended by signal 9")
-    until(lambda: both.alive(1) and both.alive(1) != [stopped])
-    assert both.alive(0) == [other]
+    until(lambda: both.living(1) and both.living(1) != [stopped])
+    assert both.living(0) == [other]
 
 
 def test_one_that_dies_again_and_again_is_given_up(start):
     both = start()
     both.read_until("ready")
     both.touch("die-0")
-    os.kill(both.alive(0)[0], signal.SIGKILL)
+    os.kill(both.living(0)[0], signal.SIGKILL)
     both.read_until("giving up")
-    assert "5 times in a row" in both.lines[-1]
-    assert both.process.wait(PATIENCE_S) == 1
-    assert both.alive(1) == []
+    assert both.wait() == 1
+    assert "5 times in a row" in both.said
+    assert both.living(1) == []
 
 
 def test_settings_that_cannot_be_used_end_all_at_once(start):
     both = start("refuse-1")
-    out, _ = both.process.communicate(timeout=PATIENCE_S)
-    assert both.process.returncode == 2
-    assert out.count("settings that cannot be used") == 1
-    assert "another is started" not in out
-    assert both.alive(0) == []
+    assert both.wait() == 2
+    assert both.said.count("settings that cannot be used") == 1
+    assert "another is started" not in both.said
+    assert both.living(0) == []
 
 
 def test_hangup_reaches_all(start):
     both = start()
     both.read_until("ready")
-    both.process.send_signal(signal.SIGHUP)
+    both.send(signal.SIGHUP)
     until(lambda: both.has("hup-0") and both.has("hup-1"))
-    assert both.process.poll() is None
+    assert both.alive
 
 
 def test_one_that_does_not_end_is_killed(start, monkeypatch):
     both = start("stay-0", drain_s=-9.0)  # the supervisor adds ten seconds
     both.read_until("ready")
-    both.process.send_signal(signal.SIGTERM)
-    assert both.process.wait(PATIENCE_S) == 1
-    assert both.alive(0) == []
+    assert both.end() == 1
+    assert both.living(0) == []
 
 
 def test_a_second_signal_kills(start):
     both = start("stay-0")
     both.read_until("ready")
-    both.process.send_signal(signal.SIGTERM)
-    until(lambda: not both.alive(1))
-    both.process.send_signal(signal.SIGTERM)
-    assert both.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
-    until(lambda: not both.alive(0))
+    both.send(signal.SIGTERM)
+    until(lambda: not both.living(1))
+    assert both.end() == 128 + signal.SIGTERM
+    until(lambda: not both.living(0))
 
 
 def test_workers_end_when_their_supervisor_is_no_more(start):
     both = start()
     both.read_until("ready")
-    both.process.kill()
-    both.process.wait()
-    until(lambda: not both.alive(0) and not both.alive(1))
+    both.end(signal.SIGKILL)
+    until(lambda: not both.living(0) and not both.living(1))
     assert both.has("orphan-0")
     assert both.has("orphan-1")
 

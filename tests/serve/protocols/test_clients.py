@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from golden.serve_exchanges import BELL, HARBOUR, MODELS
 from limbeck.pipeline import pipeline
 from limbeck.serve.protocols import classic, decision, huggingface, own
 from live_server import Live, live
+from waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -95,11 +95,7 @@ def test_a_transactions_id_is_the_requests(server: Live) -> None:
     assert headers["traceparent"].startswith("00-")
     assert "server-timing" in headers
     # A request ends when its client may have the answer already; earlier ones may end by now.
-    until = time.monotonic() + 60
-    while not (found := [one for one in server.ended if one.request_id == "order-7"]):
-        assert time.monotonic() < until, "the request did not end"
-        time.sleep(0.002)
-    [ended] = found
+    [ended] = until(lambda: [one for one in server.ended if one.request_id == "order-7"])
     assert (ended.protocol, ended.outcome) == ("decision", "answered")
     assert ended.noted["rows"] == 1
     body["transactionContext"]["attributes"]["text"] = HARBOUR

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from exchange import Exchange, Said, exchanging
 from fake_model import FakeModel
+from gated_model import Gated
 from limbeck.pipeline import pipeline
 from limbeck.serve.protocols import decision
 from limbeck.serve.protocols.decision import score_text
@@ -21,6 +21,7 @@ from limbeck.serve.settings import Settings
 from limbeck.spec import Threshold
 from served import settings_of
 from tokenizer_files import raw
+from waiting import comes
 
 BELL = raw("wordpiece").token_to_id("bell")
 KEY = raw("wordpiece").token_to_id("key")
@@ -228,37 +229,29 @@ def test_the_same_id_gets_the_same_answer_once() -> None:
 
 
 def test_duplicates_on_their_way_join_the_first() -> None:
-    class Gated(FakeModel):
-        gate = threading.Event()
-        begun = 0
-
-        def forward(self, *args: Any, **named: Any) -> Any:
-            Gated.begun += 1
-            assert Gated.gate.wait(30)
-            return super().forward(*args, **named)
+    gated = Gated(labels=("clean", "leak"), logits=finds, threshold=LEAK)
 
     async def body(exchange: Exchange) -> None:
-        Gated.gate.clear()
-        Gated.begun = 0
+        gated.gate.clear()
+        before = gated.begun  # warming up has begun some
         calls = [
             asyncio.ensure_future(exchange.post("/decision", asked(a="a harbour")))
             for _ in range(4)
         ]
-        await asyncio.sleep(0.05)
+        await comes(lambda: gated.begun > before, "the beginning of the first")
         other = await exchange.post("/decision", asked(a="another"))
         refused(other, 409, "conflict")
         late = await exchange.post(
             "/decision", asked(a="a harbour"), headers={"x-request-timeout-ms": "20"}
         )
         refused(late, 504, "deadline")
-        Gated.gate.set()
+        gated.gate.set()
         answers = await asyncio.gather(*calls)
         assert {said.reply.body for said in answers} == {answers[0].reply.body}
         assert answers[0].status == 200
-        assert Gated.begun == 1
+        assert gated.begun == before + 1
 
-    Gated.gate.set()
-    run(body, {"m": lambda: Gated(labels=("clean", "leak"), logits=finds, threshold=LEAK)})
+    run(body, {"m": lambda: gated})
 
 
 def test_a_refused_transaction_can_be_sent_again() -> None:

@@ -177,11 +177,12 @@ def test_answers_are_as_described(client: Any, name: str) -> None:
 
 def test_probes_do_not_count_as_use(server: Live, client: Any) -> None:
     hosted = server.do(lambda: server.service.models.ready("plain"))
-    used_s = hosted.used_s
+    # Long ago: the loop's clock may stand still for a millisecond.
+    hosted.used_s = 0.0
     assert client.is_model_ready("plain")
-    assert hosted.used_s == used_s
+    assert hosted.used_s == 0.0
     client.infer("plain", [tensor("text", ["a"])])
-    assert hosted.used_s > used_s
+    assert hosted.used_s > 0.0
 
 
 # Answers.
@@ -571,7 +572,7 @@ def _settings(values: dict[str, Any]) -> Any:
 
 
 def test_requests_are_noted(server: Live, client: Any) -> None:
-    before = len(server.ended)
+    before = server.at_rest()
     client.infer("plain", [tensor("text", TEXTS)])
     [ended] = server.more_ended(before, 1)
     assert ended.protocol == "oip"
