@@ -77,7 +77,7 @@ def serve(options: Options, *, check: bool) -> int:
         return _supervise(options, settings)
     with contextlib.ExitStack() as opened:
         ports = _ports(opened, settings)
-        ready = _ready(settings, ports.requests)
+        ready = _ready(settings, ports.requests, ports.admin)
         _run(settings, lambda: _settings(options), ports, ready, None)
     return 0
 
@@ -188,18 +188,22 @@ def _run(
     uvloop.run(run())
 
 
-def _ready(settings: Settings, listening: socket.socket) -> Callable[[], None]:
+def _ready(
+    settings: Settings, listening: socket.socket, admin: socket.socket | None = None
+) -> Callable[[], None]:
     from limbeck.serve.http.server import address_of
 
     server = settings.server
     address = address_of(listening)
+    admin_address = f", admin http://{address_of(admin)}" if admin is not None else ""
 
     def ready() -> None:
         names = ", ".join(dict.fromkeys(model.name for model in settings.models))
         docs = f", docs http://{address}/docs" if server.docs else ""
         processes = f", {server.processes} processes" if server.processes > 1 else ""
         threads = server.threads or _cpus()
-        say(f"limbeck: ready on http://{address}{docs}, {names}{processes}, {threads} threads")
+        listens = f"http://{address}{docs}{admin_address}"
+        say(f"limbeck: ready on {listens}, {names}{processes}, {threads} threads")
 
     return ready
 
