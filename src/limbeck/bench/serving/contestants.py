@@ -6,7 +6,7 @@ The thread budget is BUDGET for everybody: workers x threads in each never excee
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,25 +87,25 @@ _POOL = (
     Config(workers=2, threads=1, slots=1),
 )
 
+
+def _ours(name: str, source: Source, inside: str) -> Iterator[Contestant]:
+    """Our server as it comes, and with an instance for each thread: nothing is searched."""
+    for instances in (1, BUDGET):
+        yield Contestant(
+            name=name if instances == 1 else f"{name} instances",
+            source=source,
+            dialect="limbeck",
+            inside=inside if instances == 1 else f"{inside}, an instance a thread",
+            grid=(Config(workers=instances, threads=BUDGET // instances),),
+            packages=("limbeck",),
+        )
+
+
 CONTESTANTS: dict[str, Contestant] = {
     each.name: each
     for each in (
-        Contestant(
-            name="limbeck",
-            source="artifact",
-            dialect="limbeck",
-            inside="limbeck int8",
-            grid=(Config(workers=1, threads=BUDGET), Config(workers=BUDGET, threads=1)),
-            packages=("limbeck",),
-        ),
-        Contestant(
-            name="limbeck 4x4",
-            source="artifact-4x4",
-            dialect="limbeck",
-            inside="limbeck int8, 80 % of 4x4 blocks gone",
-            grid=(Config(workers=1, threads=BUDGET), Config(workers=BUDGET, threads=1)),
-            packages=("limbeck",),
-        ),
+        *_ours("limbeck", "artifact", "limbeck int8"),
+        *_ours("limbeck 4x4", "artifact-4x4", "limbeck int8, 80 % of 4x4 blocks gone"),
         Contestant(
             name="fastapi-transformers",
             environment="fastapi-transformers",

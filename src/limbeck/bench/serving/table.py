@@ -141,8 +141,8 @@ def serving(rows: Rows) -> str:
             f"Model {model}, texts {texts}: the largest Poisson rate at which 99 % of the requests "
             f"were answered in time; median of {seeds} seeds (lowest–highest). "
             f"Every server has {BUDGET} threads to compute with, and shares the processors with "
-            "the load; nothing is pinned. Configuration: the best of a search over workers, "
-            "threads, batch and wait. Memory: of all its processes, pages in common counted once; "
+            "the load; nothing is pinned. Configuration: of the peers the best of a search over "
+            "workers, threads, batch and wait. Memory: of all its processes, pages in common counted once; "
             "error: of log-odds, relative to float32."
         )
         tables = [_rates(rates, absent)] if rates else []
