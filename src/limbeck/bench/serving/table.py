@@ -142,8 +142,8 @@ def serving(rows: Rows) -> str:
             f"were answered in time; median of {seeds} seeds (lowest–highest). "
             f"Every server has {BUDGET} threads to compute with, and shares the processors with "
             "the load; nothing is pinned. Configuration: of the peers the best of a search over "
-            "workers, threads, batch and wait. Memory: of all its processes, pages in common counted once; "
-            "error: of log-odds, relative to float32."
+            "workers, threads, batch and wait. Memory: of all its processes, pages in common "
+            "counted once; error: of log-odds, relative to float32."
         )
         tables = [_rates(rates, absent)] if rates else []
         tables += [_missing(rates, absent), _curves(own), _own(own)]
