@@ -1,5 +1,4 @@
-"""Opening the files of an artifact without following links and without waiting on pipes; what a new
-file needs before it takes its name."""
+"""Opening the files of an artifact without following links and without waiting on pipes."""
 
 from __future__ import annotations
 
@@ -105,19 +104,3 @@ def read_span(descriptor: int, offset: int, count: int, *, what: str) -> bytes:
         offset += len(chunk)
         count -= len(chunk)
     return b"".join(chunks)
-
-
-def sync_directory(directory: Path) -> None:
-    """Put the names in a directory on disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def usual_mode() -> int:
-    """The permissions that a new file gets where nobody says which."""
-    current = os.umask(0)
-    os.umask(current)
-    return 0o666 & ~current

@@ -13,6 +13,7 @@ from limbeck.artifact.format import MAX_JSON_BYTES, MEASURED_FILE
 from limbeck.artifact.read import is_artifact
 from limbeck.artifact.strict_json import checked_value, parse_object
 from limbeck.errors import ArtifactError
+from limbeck.whole_files import whole_file
 
 
 def write_measured(directory: str | os.PathLike[str], measured: Mapping[str, Any]) -> None:
@@ -29,16 +30,9 @@ def write_measured(directory: str | os.PathLike[str], measured: Mapping[str, Any
     if len(text) > MAX_JSON_BYTES:
         raise ArtifactError(f"{MEASURED_FILE} would have {len(text)} bytes; shorten it")
     target = Path(directory) / MEASURED_FILE
-    draft = target.with_name(f".{MEASURED_FILE}.{os.urandom(8).hex()}")
     try:
-        try:
-            with open(draft, "xb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(draft, target)
-        finally:
-            draft.unlink(missing_ok=True)
+        with whole_file(target) as file:
+            file.write(text)
     except OSError as error:
         raise ArtifactError(f"cannot write {target}: {reason(error)}") from None
 

@@ -15,10 +15,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from limbeck.artifact.files import reason, sync_directory
+from limbeck.artifact.files import reason
 from limbeck.artifact.format import OWN_FILES
 from limbeck.artifact.read import is_artifact
 from limbeck.errors import ArtifactError
+from limbeck.whole_files import sync_directory
 
 _STAGING_PREFIX = ".limbeck-tmp-"
 _BACKUP_PREFIX = ".limbeck-old-"

@@ -5,18 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from limbeck.artifact.files import usual_mode
-from limbeck.cli.written import replaceable
 from limbeck.data import Row
 from limbeck.errors import InputError
+from limbeck.whole_files import check_replaceable, whole_file
 
 _SHOWN_CHARACTERS = 60
 
@@ -56,21 +53,13 @@ def open_sheet(
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[TextIO]:
-    replaceable(path)
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, usual_mode())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    check_replaceable(path)
+    with ExitStack() as opened:
+        try:
+            file = opened.enter_context(whole_file(path, "w"))
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
+        yield file
 
 
 def _sheet(file: TextIO, format: str, task: str, keep: Sequence[str]) -> Sheet:

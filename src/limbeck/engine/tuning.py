@@ -17,6 +17,7 @@ import numpy as np
 
 from limbeck.engine import library
 from limbeck.errors import EngineError, InputError
+from limbeck.whole_files import whole_file
 
 HEIGHTS = (1, 2, 4, 8)
 _FORMAT = 1
@@ -163,15 +164,11 @@ def cache_file(isa: str) -> Path:
 
 
 def save(isa: str, costs: SparseCosts) -> Path:
-    """Keep a table for later loads: written beside, then renamed, so that none is half there."""
+    """Keep a table for later loads."""
     path = cache_file(isa)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with beside.open("w", encoding="utf-8") as file:
+    with whole_file(path, "w") as file:
         json.dump({"format": _FORMAT, "isa": isa, **asdict(costs)}, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
     return path
 
 

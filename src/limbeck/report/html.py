@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from limbeck.errors import InputError, MissingExtraError
 from limbeck.report import charts
 from limbeck.report.sections import Bars, Cell, Lines, Section, Table, Text
+from limbeck.whole_files import check_replaceable, whole_file
 
 _TEMPLATE = Path(__file__).parent / "page.html.jinja"
 
@@ -93,21 +93,12 @@ def write_html(
         InputError: a section is of no known kind, or the file cannot be written.
     """
     target = Path(path)
-    if target.exists() and not target.is_file():
-        # A rename would put a device such as /dev/null away, for all who use it.
-        raise InputError(f"cannot write the report to {target}: that is no file; name a file")
+    check_replaceable(target)
     page = render(title, sections, subtitle=subtitle)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(page)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with whole_file(target, "w") as file:
+            file.write(page)
     except OSError as error:
         raise InputError(f"cannot write the report to {target}: {error}") from None
     return target

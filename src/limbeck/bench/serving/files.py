@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Literal
 from limbeck.bench import models, onnx_export
 from limbeck.bench.startup import int8_artifact
 from limbeck.errors import InputError
+from limbeck.whole_files import whole_file
 
 # "hf": float32, for torch and as the measure of answers. "onnx": fused, dynamic int8.
 # "artifact": limbeck's int8. "4x4": 80 % of the encoder's 4x4 blocks gone.
@@ -53,9 +53,8 @@ def _hf(directory: Path, shape: models.Shape, tokenizer_json: str) -> Path:
     models.write_model(directory, shape)
     target = directory / "tokenizer.json"
     if target.read_text(encoding="utf-8") != tokenizer_json:
-        work = directory / ".tokenizer.json"
-        work.write_text(tokenizer_json, encoding="utf-8")
-        os.replace(work, target)
+        with whole_file(target, "w") as file:
+            file.write(tokenizer_json)
     return directory
 
 

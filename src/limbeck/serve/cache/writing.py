@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -14,14 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from limbeck import __version__
-from limbeck.artifact.files import sync_directory, usual_mode
 from limbeck.errors import InputError
 from limbeck.serve.cache.keys import KEY_BYTES, Keys, canonical
 from limbeck.serve.cache.precomputed import FORMAT, header, is_ours
+from limbeck.whole_files import whole_file
 
 F32 = npt.NDArray[np.float32]
 
 _MOST = 2**32 - 1  # rows are counted in 32 bits
+
+
+class _NothingError(Exception):
+    """There is nothing to write."""
 
 
 class Writing:
@@ -100,30 +103,18 @@ def writing(
         "options": canonical(keys.options(options)).decode("ascii"),
     }
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
-    try:
-        with open(descriptor, "wb") as file:
+        with whole_file(path) as file:
             new = Writing(file, metadata, width)
             yield new
             if not len(new):
-                os.unlink(name)
-                return
+                raise _NothingError
             new.close()
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, usual_mode())
-        os.replace(name, path)
-        sync_directory(path.parent)
+    except _NothingError:
+        pass
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
         raise InputError(
             f"{path} cannot be written: {error.strerror or error}; what was there is untouched"
         ) from None
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def check_target(path: Path) -> None:
