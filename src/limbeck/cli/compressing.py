@@ -87,6 +87,7 @@ def compress(request: Request) -> None:
         if not request.curve:
             raise InputError("--record goes with --curve")
         replaceable(request.record)
+        measure.read_rows(request.record)  # nothing is appended to a file of something else
     recipe = recipe_of(request)
     if request.print_recipe:
         typer.echo(recipes.to_toml(recipe), nl=False)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from limbeck import artifact, evaluation, measure, runtimes
-from limbeck.errors import InputError
 from limbeck.forge.recipe import latency, processes, rows, state, store
 from limbeck.forge.recipe.curve import page
 from limbeck.forge.recipe.curve.judging import Curve, Measured, Speed
@@ -148,11 +147,6 @@ def _timed(
         for point, one in zip(planned, runs, strict=True)
     }
     timed = latency.in_turns(models, sorted(section.tokens), rounds)
-    if not timed:
-        raise InputError(
-            f"[curve] tokens: a model of this curve has no positions for {min(section.tokens)} "
-            "tokens; name shorter lengths"
-        )
     dense = planned[0].name
     speeds = {
         name: tuple(

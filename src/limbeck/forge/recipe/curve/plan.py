@@ -52,6 +52,7 @@ class _Body:
     layers: int
     hidden: int
     ffn: int
+    positions: int
     stages: tuple[StageSection, ...]
 
 
@@ -60,7 +61,7 @@ def points(recipe: Recipe) -> list[Point]:
 
     Raises:
         InputError: stages that a curve has no place for, a pattern that does not divide a layer,
-            or a sparsity that the cap makes impossible.
+            a sparsity that the cap makes impossible, or lengths that are all too long.
     """
     section = recipe.curve or CurveSection()
     stages = _by_kind(recipe)
@@ -112,6 +113,7 @@ def _bodies(
         layers=spec.layers,
         hidden=spec.hidden,
         ffn=spec.ffn,
+        positions=spec.max_tokens,
         stages=(teacher,),
     )
     if not section.students:
@@ -125,10 +127,11 @@ def _bodies(
 
 def _student(config: DistilStage, teacher: _Body) -> _Body:
     """What is known of a student's shape before there is one."""
+    positions = teacher.positions
     if config.encoder is not None:
         directory = huggingface.resolve(config.encoder)
         spec = encoder_spec(_config_of(directory / "config.json"))
-        layers, hidden, ffn = spec.layers, spec.hidden, spec.ffn
+        layers, hidden, ffn, positions = spec.layers, spec.hidden, spec.ffn, spec.max_tokens
     elif config.shape is not None:
         shape = shapes.named(config.shape)
         layers, hidden, ffn = shape.layers, shape.hidden, shape.ffn
@@ -136,7 +139,14 @@ def _student(config: DistilStage, teacher: _Body) -> _Body:
         taken = len(config.take) if config.take is not None else config.layers
         layers = taken or max(1, teacher.layers // 2)
         hidden, ffn = teacher.hidden, teacher.ffn
-    return replace(teacher, name=f"{layers}-layers", layers=layers, hidden=hidden, ffn=ffn)
+    return replace(
+        teacher,
+        name=f"{layers}-layers",
+        layers=layers,
+        hidden=hidden,
+        ffn=ffn,
+        positions=positions,
+    )
 
 
 def _config_of(path: Any) -> dict[str, Any]:
@@ -148,7 +158,13 @@ def _config_of(path: Any) -> dict[str, Any]:
 
 
 def _check(body: _Body, cut: PruneStage, section: CurveSection) -> None:
-    """Whether every pattern divides every layer, and every sparsity leaves the cap."""
+    """Whether every pattern divides every layer, every sparsity is below what the cap allows, and
+    there is a length to be timed."""
+    if min(section.tokens) > body.positions:
+        raise InputError(
+            f"[curve] tokens: {body.name} has positions for {body.positions} tokens, and none for "
+            f"{min(section.tokens)}; name shorter lengths"
+        )
     hidden, ffn = body.hidden, cut.prune.structure.ffn or body.ffn
     layers = {"attention": (hidden, hidden), "ffn.in": (ffn, hidden), "ffn.out": (hidden, ffn)}
     for pattern in section.patterns:
