@@ -219,11 +219,13 @@ def test_a_key_changes_with_all_that_it_depends_on(
     (one,) = [small(one) for one in sets.SETS if one.name == "sst2"]
 
     def wanted(
-        one: sets.DataSet = one, seed: int = 0, section: CurveSection = CurveSection()
+        one: sets.DataSet = one, seed: int = 0, section: CurveSection | None = None
     ) -> plan.Wanted:
         rows = sets.read(folder, one)
-        run = plan.teacher(one, rows, "encoder")
-        return plan.Wanted(data_set=one, rows=rows, teacher=run, seed=seed, section=section)
+        return plan.Wanted(
+            data_set=one, rows=rows, teacher=plan.teacher(one, rows, "encoder"), seed=seed,
+            section=section or CurveSection(),
+        )  # fmt: skip
 
     budget = sets.Budget(epochs=2, learning_rate=1e-3)
     first = wanted()
