@@ -199,6 +199,24 @@ def test_only_what_is_missing_is_run(
     assert {row.workload["key"] for row in again} == {row.workload["key"] for row in rows}
 
 
+def test_pairs_and_questions_run_too(
+    folder: Path, encoder: Path, tmp_path: Path, known: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    budget = sets.Budget(epochs=1, learning_rate=1e-5)
+    changed = tuple(replace(one, qat=budget if one.name == "stsb" else None) for one in sets.SETS)
+    monkeypatch.setattr(sets, "SETS", changed)
+    call = arguments(folder, encoder, tmp_path, "--only", "stsb,squad", "--seed", "1")
+    assert command.main(call) == 0
+    rows = measure.read_rows(tmp_path / "rows.jsonl")
+    assert len(rows) == 8
+    assert {(row.workload["data_set"], row.workload["metric"]) for row in rows} == {
+        ("stsb", "Spearman"), ("squad", "F1"),
+    }  # fmt: skip
+    assert {row.workload["seed"] for row in rows} == {1}
+    assert {row.workload["qat_epochs"] for row in rows} == {0.0, 1.0}
+    assert len(list((tmp_path / "cache" / "curves").glob("stsb-*/points/*/*-qat"))) == 4
+
+
 def test_figures_of_other_code_are_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +264,7 @@ def test_a_key_changes_with_all_that_it_depends_on(
         "prune", "student", "qat", "section",
     }  # fmt: skip
     assert [stage.kind for stage in others["qat"].stages(Path())] == [
-        "teacher", "distil", "prune", "qat", "export", "verify",
+        "teacher", "distil", "prune", "qat", "export",
     ]  # fmt: skip
     monkeypatch.setattr(plan, "code", lambda: "other")
     assert wanted().folder != first.folder

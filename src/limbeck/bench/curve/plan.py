@@ -30,7 +30,6 @@ from limbeck.forge.recipe.stages.export import ExportStage
 from limbeck.forge.recipe.stages.prune import PruneStage
 from limbeck.forge.recipe.stages.qat import QatStage
 from limbeck.forge.recipe.stages.teacher import TeacherStage
-from limbeck.forge.recipe.stages.verify import VerifyStage
 from limbeck.forge.recipe.toml_values import plain
 from limbeck.forge.training import TrainingConfig
 
@@ -85,7 +84,7 @@ class Wanted:
         return f"{self.data_set.name}-{made_of}"
 
     def stages(self, model: Path) -> tuple[StageSection, ...]:
-        """Teacher as it is, student, how every pruning learns, perhaps QAT, int8, verified."""
+        """Teacher as it is, student, how every pruning learns, perhaps QAT, int8."""
         one, method = self.data_set, soft()
         distil = DistilStage(
             layers=STUDENT_LAYERS,
@@ -106,7 +105,7 @@ class Wanted:
             training = _spent(one.qat, how.distil.training)
             how = replace(how, distil=replace(how.distil, training=training))
             found.append(("qat", QatStage(qat=how)))
-        found += [("export", ExportStage()), ("verify", VerifyStage())]
+        found.append(("export", ExportStage()))  # which verifies what it writes
         return tuple(StageSection(kind=kind, config=config) for kind, config in found)
 
     @property
