@@ -11,7 +11,7 @@ import pytest
 
 import models
 import recipes
-from limbeck import artifact, pipeline
+from limbeck import artifact, evaluation, measure, pipeline
 from limbeck.cli.main import run
 
 pytest.importorskip("torch")
@@ -105,9 +105,67 @@ def test_seeds(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads((place / "seeds" / "seeds.json").read_text())["seeds"] == [0, 1]
 
 
+CURVE = """
+[curve]
+sparsities = [0.0, 0.5]
+patterns = ["4x4"]
+tokens = [8]
+students = false
+"""
+
+
+def test_a_curve(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = recipes.RECIPE.replace(
+        '[[stage]]\nkind = "export"',
+        '[[stage]]\nkind = "prune"\nepochs = 1\nevery = 1\n\n[[stage]]\nkind = "export"',
+    )
+    (place / "curve.toml").write_text(text + CURVE)
+    out, record = place / "curve", place / "measured.jsonl"
+    asked = ["compress", str(place / "curve.toml"), "--curve", "--out", str(out)]
+    asked += ["--record", str(record), "--max-drop"]
+    assert run([*asked, "100"]) == 0
+    shown = capsys.readouterr().out
+    for words in ("2-layers-dense", "2-layers-4x4-50", "Ship 2-layers-", f"{out}/curve.html"):
+        assert words in shown
+    assert "next: limbeck inspect" in shown
+    assert (out / "points" / "2-layers-4x4-50" / "artifact" / "limbeck.json").is_file()
+    rows = measure.read_rows(record)
+    assert sorted(row.subject for row in rows) == ["2-layers-4x4-50", "2-layers-dense"]
+    assert {row.benchmark for row in rows} == {"compression"}
+    page = (out / "curve.html").read_text()
+    assert "<polyline" in page
+    assert ">50</text>" in page
+    # nothing keeps the limits: the table is there all the same
+    broken = evaluation.Verdict(passed=False, problems=("all rows: loses 9 points",))
+    monkeypatch.setattr(evaluation, "judge", lambda *about: broken)
+    assert run([*asked, "1"]) == 3
+    shown = capsys.readouterr()
+    assert "no artifact of the curve keeps the gate's limits" in shown.err
+    assert "loses 9 points" in shown.err
+    assert "2-layers-4x4-50" in shown.out
+    assert len(measure.read_rows(record)) == 4
+    assert json.loads((out / "curve.json").read_text())["passed"] is False
+
+
+def test_the_recipe_of_a_curve(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["compress", str(place / "recipe.toml"), "--curve", "--print-recipe"]) == 0
+    shown = capsys.readouterr().out
+    assert "sparsities = [0.0, 0.5, 0.6, 0.7, 0.8, 0.9]" in shown
+    assert 'patterns = ["4x4", "1x4"]' in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["PLACE/recipe.toml", "--curve", "--seeds", "2"], "a curve has one seed; leave out"),
+        (["PLACE/recipe.toml", "--record", "rows.jsonl"], "--record goes with --curve"),
+        (["PLACE/recipe.toml", "--curve", "--record", "PLACE"], "is a directory; name a file"),
+        (
+            ["PLACE/recipe.toml", "--curve", "--record", "PLACE/rows.jsonl"],
+            "rows.jsonl:1: not a row of schema 1",
+        ),
         (["none.toml"], "cannot read the recipe none.toml: No such file"),
         (["PLACE/recipe.toml", "--data", "x.csv"], "--data goes with a model"),
         (["PLACE/recipe.toml", "--as-it-is"], "--train goes with a model"),

@@ -42,7 +42,7 @@ def test_help_names_every_command(capsys):
     assert "Example: " in shown
 
 
-@pytest.mark.parametrize("name", ["predict", "prune", "inspect", "embed", "loadtest"])
+@pytest.mark.parametrize("name", ["predict", "compress", "prune", "inspect", "embed", "loadtest"])
 def test_help_is_as_it_was(name, capsys, monkeypatch):
     """Golden files: run with LIMBECK_WRITE_GOLDEN=1 to write them anew."""
     monkeypatch.setenv("COLUMNS", "100")

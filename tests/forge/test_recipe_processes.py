@@ -56,3 +56,18 @@ def test_two_processes_make_one_artifact(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr
     with artifact.read(out / "artifact") as made:
         assert made.digest == digest
+
+
+def test_a_curve_in_two_processes(tmp_path: Path) -> None:
+    export = '[[stage]]\nkind = "export"'
+    prune = '[[stage]]\nkind = "prune"\nepochs = 1\nevery = 1\n\n'
+    text = recipes.RECIPE.replace(export, prune + export)
+    text += '[curve]\nsparsities = [0.5]\npatterns = ["4x4"]\ntokens = [8]\nstudents = false\n'
+    done = torchrun(recipes.write(tmp_path, text, rows=60), "--curve")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("curve.json") == 1
+    assert done.stderr.count("2-layers-4x4-50 (2 of 2)") == 1
+    found = json.loads((tmp_path / "run" / "curve.json").read_text())
+    assert sorted(one["name"] for one in found["artifacts"]) == [
+        "2-layers-4x4-50", "2-layers-dense",
+    ]  # fmt: skip

@@ -264,3 +264,14 @@ def test_charts_are_well_formed_svg() -> None:
     assert len(drawings) == 2
     for drawing in drawings:
         ElementTree.fromstring(drawing)
+
+
+def test_points_of_a_line_may_be_named() -> None:
+    series = report.Series(name="one", points=[(1.0, 2.0), (3.0, 4.0)], labels=["50", "<b>"])
+    chart = report.Lines(title="named", x_label="x", y_label="y", series=[series])
+    page = report.render("page", [chart])
+    assert ">50</text>" in page
+    assert "&lt;b&gt;</text>" in page
+    assert "one: 4 at 3 (&lt;b&gt;)" in page
+    with pytest.raises(InputError, match="series 'one' has 1 labels, there are 2 points"):
+        report.Series(name="one", points=[(1.0, 2.0), (3.0, 4.0)], labels=["50"])

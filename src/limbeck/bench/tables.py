@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from limbeck import measure
+from limbeck import measure, report
+from limbeck.bench.curve import table as curves
 from limbeck.bench.markdown import Rows, markdown, where
 from limbeck.bench.serving.table import serving
 from limbeck.errors import InputError, LimbeckError
@@ -437,12 +438,15 @@ TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
         "python -m limbeck.bench.accuracy MODEL --data FILE --calibrate FILE",
     ),
     "distillation": ("distillation.jsonl", distillation, "make bench-accuracy"),
+    "compression": ("compression.jsonl", curves.compression, "make bench-accuracy"),
     "mixed": ("peers.jsonl", mixed, "make bench-engine ARGS='--texts FILE'"),
     "kernels": ("kernels.jsonl", kernels, "limbeck bench kernels --record FILE"),
     "startup": ("startup.jsonl", startup, "make bench"),
     "serving": ("serving.jsonl", serving, "make bench-serve"),
     "demo": ("demo.jsonl", demo, "limbeck demo --record benchmarks/results/demo.jsonl"),
 }
+# Tables that say themselves that there are no rows yet.
+_MAY_LACK_ROWS = ("compression",)
 
 
 def fill(text: str, results: Path) -> str:
@@ -460,11 +464,26 @@ def fill(text: str, results: Path) -> str:
             raise InputError(f"no table {name!r}; there are: {', '.join(TABLES)}")
         file, build, makes = TABLES[name]
         rows = measure.read_rows(results / file)
-        if not rows:
+        if not rows and name not in _MAY_LACK_ROWS:
             raise InputError(f"no rows for table {name!r} in {results / file}; run: {makes}")
         return f"{found[1]}{build(rows)}{found[4]}"
 
     return _BLOCK.sub(table, text)
+
+
+def pictures(text: str, results: Path) -> dict[str, str]:
+    """Path -> SVG of the pictures that a text's tables show.
+
+    Raises:
+        MissingExtraError: jinja2 is not installed.
+    """
+    if "<!-- rows:compression -->" not in text:
+        return {}
+    rows = measure.read_rows(results / TABLES["compression"][0])
+    return {
+        f"{curves.FIGURES}/compression-{name}.svg": report.render_svg(curves.picture(name, found))
+        for name, found in curves.curves(rows).items()
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -478,12 +497,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for file in options.files:
             text = file.read_text(encoding="utf-8")
-            filled = fill(text, options.results)
-            if filled == text:
-                continue
-            stale.append(str(file))
-            if not options.check:
-                file.write_text(filled, encoding="utf-8")
+            made = {file: fill(text, options.results)}
+            for name, picture in pictures(text, options.results).items():
+                made[file.parent / name] = picture
+            for target, wanted in made.items():
+                if target.is_file() and target.read_text(encoding="utf-8") == wanted:
+                    continue
+                stale.append(str(target))
+                if not options.check:
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_text(wanted, encoding="utf-8")
     except (LimbeckError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -76,6 +76,18 @@ def command(
         int | None,
         typer.Option(help="Run with so many seeds, and tell mean and spread.", min=1),
     ] = None,
+    curve: Annotated[
+        bool,
+        typer.Option(
+            "--curve",
+            help="Make and measure a family: dense, and pruned in each pattern and sparsity of "
+            "the recipe's section [curve].",
+        ),
+    ] = False,
+    record: Annotated[
+        Path | None,
+        typer.Option(help="With --curve: append a row for each artifact to this file."),
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, fp32 or bf16, in place of the recipe's.")
     ] = None,
@@ -101,13 +113,16 @@ def command(
     Stages that are done are not run again: a run that was stopped, killed or changed goes on where
     it has to, and ends in the same artifact. Models are measured on held-out rows through the
     engine; where the gate refuses the artifact, it is kept as artifact.failed and the exit code
-    is 3.
+    is 3. --curve makes many artifacts of one recipe and tells which to ship at which loss: a table,
+    curve.html and curve.json in the run's directory; the exit code is 3 where the gate refuses all.
 
     Example: limbeck compress ./MiniLM --data reviews.csv --out ./reviews --max-drop 1.0
 
     Example: limbeck compress ./MiniLM --data reviews.csv --print-recipe > recipe.toml
 
     Example: limbeck compress recipe.toml
+
+    Example: limbeck compress recipe.toml --curve --max-drop 2.0
 
     Example: torchrun --nproc-per-node 2 -m limbeck compress recipe.toml
     """
@@ -134,6 +149,8 @@ def command(
             train=train,
             seed=seed,
             seeds=seeds,
+            curve=curve,
+            record=record,
             precision=precision,
             threads=threads,
             max_drop=max_drop,

@@ -11,13 +11,18 @@ from typing import Any
 
 import typer
 
+from limbeck import measure
 from limbeck.cli import training_files as shared
 from limbeck.cli.messages import say
+from limbeck.cli.written import replaceable
 from limbeck.errors import GateError, InputError
 from limbeck.evaluation import Limits
 from limbeck.forge import recipe as recipes
 from limbeck.forge.recipe import Finished, Recipe, Spread, page
-from limbeck.forge.recipe.sections import DataSection, RunSection, TaskSection
+from limbeck.forge.recipe import curve as curves
+from limbeck.forge.recipe.curve import page as curve_page
+from limbeck.forge.recipe.curve.judging import told
+from limbeck.forge.recipe.sections import CurveSection, DataSection, RunSection, TaskSection
 from limbeck.spec import TASKS
 
 # Options that speak of a model; a recipe says these things itself.
@@ -34,6 +39,8 @@ _OF_A_MODEL = (
     "layers",
     "train",
 )
+# Columns of a table of the curve that goes to a file.
+_WIDE = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +63,8 @@ class Request:
     train: bool | None = None
     seed: int | None = None
     seeds: int | None = None
+    curve: bool = False
+    record: Path | None = None
     precision: str | None = None
     threads: int | None = None
     max_drop: float | None = None
@@ -70,14 +79,26 @@ def compress(request: Request) -> None:
     Raises:
         InputError: options that make no sense, a bad recipe or bad rows.
         TrainingError: a stage failed.
-        GateError: the artifact lost more than it may.
+        GateError: the artifact lost more than it may; of a curve, all of them.
     """
+    if request.curve and request.seeds is not None:
+        raise InputError("a curve has one seed; leave out --seeds, and pick it with --seed")
+    if request.record is not None:
+        if not request.curve:
+            raise InputError("--record goes with --curve")
+        replaceable(request.record)
+        measure.read_rows(request.record)  # nothing is appended to a file of something else
     recipe = recipe_of(request)
     if request.print_recipe:
         typer.echo(recipes.to_toml(recipe), nl=False)
         return
     # of several processes the first speaks
     first = os.environ.get("RANK", "0") == "0"
+    if request.curve:
+        found = recipes.make_curve(recipe, say=say, lenient=_tell)
+        if first:
+            _show_curve(found, request.record)
+        return
     spreads: list[Spread] = []
     if request.seeds is None:
         runs = [recipes.run(recipe, say=say, lenient=_tell)]
@@ -122,6 +143,7 @@ def recipe_of(request: Request) -> Recipe:
         data=data,
         run=dataclasses.replace(recipe.run, **run),
         gate=limits or recipe.gate,
+        curve=recipe.curve or (CurveSection() if request.curve else None),
     )
 
 
@@ -192,3 +214,28 @@ def _show(runs: Sequence[Finished], spreads: Sequence[Spread]) -> None:
         typer.echo(f"{found.report}")
     if runs[-1].passed:
         typer.echo(f"next: limbeck inspect {runs[-1].artifact}")
+
+
+def _show_curve(found: curves.Curve, record: Path | None) -> None:
+    """The table, the answer, and where it lies.
+
+    Raises:
+        InputError: the rows cannot be written.
+        GateError: no artifact keeps the limits.
+    """
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:  # a file has room for whole lines
+        console = Console(width=_WIDE)
+    console.print(curve_page.table(found))
+    for line in told(found):
+        typer.echo(line)
+    typer.echo(f"{found.page}")
+    typer.echo(f"{found.file}")
+    if record is not None:
+        measure.append_rows(record, curves.rows(found))
+    if not found.passed:
+        raise GateError(found.refusal())
+    if found.choice is not None:
+        typer.echo(f"next: limbeck inspect {found.choice.artifact}")

@@ -124,10 +124,11 @@ def draw_lines(chart: Lines) -> Drawing:
 
     strokes: list[Stroke] = []
     dots: list[Dot] = []
+    beside: list[Label] = []
     for index, line in enumerate(chart.series):
         run: list[str] = []
         runs = [run]
-        for x, y in line.points:
+        for place, (x, y) in enumerate(line.points):
             if not (math.isfinite(x) and math.isfinite(y)):
                 run = []
                 runs.append(run)
@@ -135,6 +136,9 @@ def draw_lines(chart: Lines) -> Drawing:
             left, top = at(x, y)
             run.append(f"{left},{top}")
             tip = f"{line.name}: {number(y)} at {number(x)}"
+            if line.labels:
+                tip += f" ({line.labels[place]})"
+                beside.append(Label(x=left, y=round(top - 6, 2), text=line.labels[place]))
             dots.append(Dot(x=left, y=top, colour=index % COLOURS, tip=tip))
         strokes += [Stroke(points=" ".join(r), colour=index % COLOURS) for r in runs if len(r) > 1]
     grid = tuple(at(xs[0], mark)[1] for mark in y_marks)
@@ -145,6 +149,7 @@ def draw_lines(chart: Lines) -> Drawing:
             for m in x_marks
         ),
         Label(x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, text=chart.x_label),
+        *beside,
     ]
     return Drawing(
         grid=grid,

@@ -52,10 +52,24 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line of a chart: points (x, y) in drawing order. A point that is not finite breaks it."""
+    """One line of a chart: points (x, y) in drawing order. A point that is not finite breaks it.
+
+    labels: a word beside each point, or none at all.
+
+    Raises:
+        InputError: there are labels, but not one a point.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
+    labels: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.labels and len(self.labels) != len(self.points):
+            raise InputError(
+                f"series {self.name!r} has {len(self.labels)} labels, there are "
+                f"{len(self.points)} points"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

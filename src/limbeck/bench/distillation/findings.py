@@ -8,7 +8,6 @@ nothing, and three seeds on the same 872 rows are not taken for 2,616 rows.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from limbeck.bench.distillation.sets import Rows
 from limbeck.bench.distillation.work import Answered, Workshop
 from limbeck.errors import InputError
 from limbeck.evaluation import Interval
+from limbeck.forge.recipe.kept import kept_of
 from limbeck.tasks import bootstrap
 from limbeck.tasks.bootstrap import Metric
 
@@ -40,13 +40,7 @@ def kept(
     students: Sequence[Metric], teacher: Metric, rows: int, *, resamples: int = RESAMPLES
 ) -> Interval:
     """Per cent of the teacher's metric that the students' mean has."""
-    pooled = mean(students)
-
-    def share(at: Any) -> float:
-        known = teacher(at)
-        return 100 * pooled(at) / known if known > 0 else float("nan")
-
-    return bootstrap.interval(share, rows, resamples=resamples)
+    return kept_of(mean(students), teacher, rows, resamples=resamples)
 
 
 def gained(

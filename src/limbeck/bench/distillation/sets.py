@@ -35,7 +35,9 @@ class DataSet:
 
     train_rows: how many rows are trained on, None: all that are left of the file. held_out: rows of
     the training file that are set aside, to choose by. test_rows: how many rows of the test file
-    are answered, drawn once for all; None: all.
+    are answered, drawn once for all; None: all. prune: each pruning from one sparsity to the next,
+    on the rows to train on and those without labels; qat: after the last pruning, None: there is
+    none (`limbeck.bench.curve`).
     """
 
     name: str
@@ -50,6 +52,8 @@ class DataSet:
     max_tokens: int = 128
     teacher: Budget
     student: Budget
+    prune: Budget = Budget(epochs=1, learning_rate=1.5e-4, batch_size=64)
+    qat: Budget | None = None
     note: str = ""
 
 

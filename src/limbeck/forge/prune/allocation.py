@@ -238,6 +238,24 @@ def _check_possible(
         )
 
 
+def check_dense(counts: Sequence[int], sparsity: float, allocation: Allocation, cap: float) -> None:
+    """Whether dense layers of so many blocks each can lose as much, before there are scores.
+
+    Raises:
+        TrainingError: the cap makes it impossible.
+    """
+    nothing = np.float64(0.0)
+    layers = [
+        Blocks(name="a layer", unit="", scores=np.broadcast_to(nothing, (count,)), gone=0)
+        for count in counts
+    ]
+    target = target_of(layers, sparsity)
+    if allocation == "uniform":
+        uniform(layers, target, cap)
+    else:
+        _check_possible(sum(one.most(cap) for one in layers), layers, target, cap)
+
+
 def thinned(layers: Sequence[Blocks], counts: Sequence[int], target: int) -> list[int]:
     """Counts for a smaller target in the proportions of those for the last one."""
     gone, last = sum(one.gone for one in layers), sum(counts)

@@ -88,18 +88,27 @@ def prunable(model: Any, pattern: Pattern) -> list[Layer]:
 
 
 def _check(layer: Layer, pattern: Pattern) -> None:
-    shape = tuple(layer.weight.shape)
+    rows, cols = layer.weight.shape
+    check_divides(layer.name, (rows, cols), pattern)
+    if not bool(torch.isfinite(layer.weight).all()):
+        raise TrainingError(
+            f"the weights of {layer.name} hold NaN or infinity; train or export the model again"
+        )
+
+
+def check_divides(name: str, shape: tuple[int, int], pattern: Pattern) -> None:
+    """Whether a layer of so many output rows and inputs can be cut into blocks.
+
+    Raises:
+        InputError: it cannot; names the layer and the nearest patterns.
+    """
     if not _divides(pattern, shape):
         fitting = sorted(
             (one for one in PATTERNS if _divides(one, shape)), key=lambda one: _far(one, pattern)
         )
         raise InputError(
-            f"blocks of {pattern} do not divide {layer.name}, which is {shape[0]}x{shape[1]} "
+            f"blocks of {pattern} do not divide {name}, which is {shape[0]}x{shape[1]} "
             f"(output rows x inputs); nearest patterns that do: {', '.join(fitting) or 'none'}"
-        )
-    if not bool(torch.isfinite(layer.weight).all()):
-        raise TrainingError(
-            f"the weights of {layer.name} hold NaN or infinity; train or export the model again"
         )
 
 

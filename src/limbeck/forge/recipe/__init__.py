@@ -5,6 +5,8 @@ run's directory with a folder a stage, a ledger, a report, and the artifact if t
 pass. Neighbours: the forge's steps and `limbeck.evaluation` do the work; `limbeck compress` asks.
 """
 
+from limbeck.forge.recipe.curve import Curve
+from limbeck.forge.recipe.curve import make as make_curve
 from limbeck.forge.recipe.defaults import recipe_for
 from limbeck.forge.recipe.finish import Finished
 from limbeck.forge.recipe.runner import Options, run
@@ -13,10 +15,12 @@ from limbeck.forge.recipe.sections import Recipe
 from limbeck.forge.recipe.seeds import Spread, run_seeds
 
 __all__ = [
+    "Curve",
     "Finished",
     "Options",
     "Recipe",
     "Spread",
+    "make_curve",
     "parse",
     "read",
     "recipe_for",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from limbeck import huggingface
 from limbeck.errors import ModelError
 from limbeck.evaluation import Limits
+from limbeck.forge.learning import DistilConfig
+from limbeck.forge.prune import PruneConfig
 from limbeck.forge.recipe.sections import (
     DataSection,
     Recipe,
@@ -14,8 +16,10 @@ from limbeck.forge.recipe.sections import (
 )
 from limbeck.forge.recipe.stages.distil import DistilStage
 from limbeck.forge.recipe.stages.export import ExportStage
+from limbeck.forge.recipe.stages.prune import PruneStage
 from limbeck.forge.recipe.stages.teacher import TeacherStage
 from limbeck.forge.recipe.stages.verify import VerifyStage
+from limbeck.forge.training import TrainingConfig
 from limbeck.huggingface.sentence import read_modules
 
 
@@ -63,3 +67,10 @@ def recipe_for(
         StageSection(kind="verify", config=VerifyStage()),
     )
     return Recipe(data=data, run=run, task=task, stages=stages, gate=gate)
+
+
+def curve_prune() -> PruneStage:
+    """Each pruning of a curve whose recipe has no stage "prune": a step from one sparsity to the
+    next takes less than one from the dense model would."""
+    training = TrainingConfig(epochs=3.0, learning_rate=1e-4)
+    return PruneStage(prune=PruneConfig(distil=DistilConfig(soft_weight=1.0, training=training)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -45,30 +45,37 @@ def of(
 
 def _timed(outputs: Sequence[Output], lengths: Sequence[int], rounds: int) -> list[Latency]:
     models = {output.stage: runtimes.load(output.directory) for output in outputs}
+    return [
+        Latency(
+            stage=stage,
+            tokens=tokens,
+            p50_ms=timing.p50_ms,
+            p99_ms=timing.p99_ms,
+            calls=timing.calls,
+        )
+        for tokens, timings in in_turns(models, lengths, rounds).items()
+        for stage, timing in timings.items()
+    ]
+
+
+def in_turns(
+    models: Mapping[str, runtimes.Model], lengths: Sequence[int], rounds: int
+) -> dict[int, dict[str, measure.Timing]]:
+    """One text of each length that all models have positions for, the models in turns."""
     longest = min(model.spec.encoder.max_tokens for model in models.values())
     words = min(model.spec.encoder.vocab for model in models.values())
     draw = np.random.default_rng(0)
-    found = []
+    found = {}
     for tokens in lengths:
         if tokens > longest:
             continue
         row = draw.integers(min(1000, words // 2), words, tokens).tolist()
-        timings = measure.interleave(
+        found[tokens] = measure.interleave(
             {
-                stage: lambda model=model, row=row: model.forward([row])  # type: ignore[misc]
-                for stage, model in models.items()
+                name: lambda model=model, row=row: model.forward([row])  # type: ignore[misc]
+                for name, model in models.items()
             },
             rounds=rounds,
             calls_per_block=4,
         )
-        found += [
-            Latency(
-                stage=stage,
-                tokens=tokens,
-                p50_ms=timing.p50_ms,
-                p99_ms=timing.p99_ms,
-                calls=timing.calls,
-            )
-            for stage, timing in timings.items()
-        ]
     return found

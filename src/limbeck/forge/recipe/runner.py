@@ -55,7 +55,7 @@ def run(
     lenient: Say | None = None,
     begin: state.RunState | None = None,
     siblings: Sequence[Path] = (),
-    logits: Path | None = None,
+    shared: Path | None = None,
 ) -> finish.Finished:
     """Make a recipe's artifact, or go on with what was begun.
 
@@ -64,7 +64,8 @@ def run(
         lenient: told of bad rows where the recipe is not strict; None: `say` is.
         begin: the state that a new run begins with; None: it finds its own.
         siblings: directories of other runs whose stages of the same key may be taken.
-        logits: where teachers' answers are kept; None: in the run's directory.
+        shared: where teachers' answers, figures and what is measured once are kept, for several
+            runs together; None: in the run's directory.
 
     Raises:
         InputError: a recipe, file or directory that cannot be used, or stages that were changed.
@@ -72,6 +73,7 @@ def run(
     """
     order.check(recipe.stages)
     home = recipe.run.out
+    common = shared or home
     with contextlib.ExitStack() as stack:
         team = stack.enter_context(processes.team())
 
@@ -97,15 +99,15 @@ def run(
             outputs=(),
             seed=recipe.run.seed,
             precision=precision,
-            logits=logits or home / "logits",
+            logits=common / "logits",
             saves=Saves(directory=home / "saves", every_s=options.save_every_s),
-            inputs=home / "inputs",
+            inputs=common / "inputs",
             team=team,
         )
         line = _Line(
             home=home,
             ledger=Ledger(path=home / LEDGER_FILE),
-            scores=Scores(rows=found, kept=home / "figures", resamples=options.resamples),
+            scores=Scores(rows=found, kept=common / "figures", resamples=options.resamples),
             say=say if team.first else _nobody,
             siblings=tuple(siblings),
             threads=decided.threads,

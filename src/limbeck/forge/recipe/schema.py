@@ -14,6 +14,7 @@ from limbeck.evaluation import Limits
 from limbeck.forge.recipe import order
 from limbeck.forge.recipe.registry import STAGES
 from limbeck.forge.recipe.sections import (
+    CurveSection,
     DataSection,
     Recipe,
     RunSection,
@@ -27,6 +28,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "task": TaskSection,
     "run": RunSection,
     "gate": Limits,
+    "curve": CurveSection,
 }
 
 
@@ -68,6 +70,7 @@ def parse(text: str, *, name: str = "recipe", home: Path = Path()) -> Recipe:
         stages=_stages(tables["stage"], name),
         task=found.get("task", TaskSection()),
         gate=found.get("gate"),
+        curve=found.get("curve"),
     )
     order.check(recipe.stages, name)
     return at_home(recipe, home)
@@ -138,4 +141,6 @@ def to_toml(recipe: Recipe) -> str:
     tables += [("[[stage]]", {"kind": one.kind, **plain(one.config)}) for one in recipe.stages]
     if recipe.gate is not None:
         tables.append(("[gate]", plain(recipe.gate)))
+    if recipe.curve is not None:
+        tables.append(("[curve]", plain(recipe.curve)))
     return document(tables)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import json
 import math
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from limbeck import evaluation, runtimes
+from limbeck.errors import InputError
 from limbeck.evaluation import Comparison, Interval, Scored
 from limbeck.forge import progress
 from limbeck.forge.recipe import store
+from limbeck.forge.recipe.kept import kept_of
 from limbeck.forge.recipe.rows import RecipeRows
 from limbeck.forge.recipe.stage import Output
 from limbeck.tasks import bootstrap
@@ -78,21 +85,116 @@ class Scores:
             store.write_json(file, found)
         return _comparison(found)
 
+    def share(self, first: Output, second: Output) -> Interval:
+        """Per cent of the first one's headline metric that the second has, on the same draws; NaN
+        where the first one has nothing to keep."""
+        return self._paired(
+            "share",
+            first,
+            second,
+            lambda one, other: kept_of(
+                other.metrics[other.headline],
+                one.metrics[one.headline],
+                len(one),
+                resamples=self.resamples,
+            ),
+        )
+
+    def drop(self, first: Output, second: Output) -> Interval:
+        """What the second loses against the first on all rows: `compare` without slices."""
+        return self._paired(
+            "drop",
+            first,
+            second,
+            lambda one, other: bootstrap.difference(
+                one.metrics[one.headline],
+                other.metrics[other.headline],
+                len(one),
+                resamples=self.resamples,
+            ),
+        )
+
+    def _paired(
+        self,
+        what: str,
+        first: Output,
+        second: Output,
+        found: Callable[[Scored, Scored], Interval],
+    ) -> Interval:
+        file = self._file(what, first, second)
+        kept = store.read_json(file)
+        if kept is None:
+            kept = _interval_fields(found(self._scored(first), self._scored(second)))
+            store.write_json(file, kept)
+        return _interval(kept)
+
     def _file(self, what: str, *outputs: Output) -> Path:
-        key = [what, _VERSION, self.rows.measured_on, self.resamples]
+        return self._named(what, self.resamples, *outputs)
+
+    def _named(self, what: str, resamples: int | None, *outputs: Output) -> Path:
+        key = [what, _VERSION, self.rows.measured_on, resamples]
         key += [output.digest for output in outputs]
         store.make_directory(self.kept)
         return self.kept / f"{what}-{store.digest_of(key)[:32]}.json"
 
     def _scored(self, output: Output) -> Scored:
         if output.digest not in self._answered:
-            examples = self.rows.examples
-            model = runtimes.load(output.directory)  # a trained model in fp32, an artifact as it is
-            with progress.bar(f"measuring {output.stage}", len(examples)) as shown:
-                self._answered[output.digest] = evaluation.score(
-                    model, examples, advance=shown.advance
-                )
+            file = self._named("answers", None, output).with_suffix(".npz")
+            found = _read_answers(file, self.rows)
+            if found is None:
+                examples = self.rows.examples
+                # a trained model in fp32, an artifact as it is
+                model = runtimes.load(output.directory)
+                with progress.bar(f"measuring {output.stage}", len(examples)) as shown:
+                    found = evaluation.score(model, examples, advance=shown.advance)
+                store.write_file(file, _answers(found))
+            self._answered[output.digest] = found
         return self._answered[output.digest]
+
+
+# Beside the values of rows in a file of answers.
+_ABOUT = ("about.tokens", "about.cut", "about.notes")
+
+
+def _answers(scored: Scored) -> bytes:
+    """What is known of each row, so that a model is not asked again for another comparison."""
+    file = io.BytesIO()
+    about: dict[str, Any] = {
+        "about.tokens": scored.tokens,
+        "about.cut": np.int64(scored.cut),
+        "about.notes": np.array(json.dumps(list(scored.notes))),
+    }
+    np.savez_compressed(file, **about, **scored.values)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def _read_answers(file: Path, rows: RecipeRows) -> Scored | None:
+    """What `_answers` wrote; None where there is no such file.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    if not file.is_file():
+        return None
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            values = {name: kept[name] for name in kept.files if name not in _ABOUT}
+            tokens, cut = kept["about.tokens"], int(kept["about.cut"])
+            notes = tuple(json.loads(str(kept["about.notes"])))
+        problem = rows.examples.problem
+        metrics = evaluation.metrics_of(problem, values)
+        if len(tokens) != len(rows.examples):
+            raise ValueError(f"{len(tokens)} rows")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{file} cannot be read ({error}); delete it, and start again") from None
+    return Scored(
+        examples=rows.examples,
+        metrics=metrics,
+        tokens=tokens,
+        cut=cut,
+        notes=notes,
+        values=values,
+    )
 
 
 def _quality_fields(scored: Scored, resamples: int) -> dict[str, Any]:

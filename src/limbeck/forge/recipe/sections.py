@@ -8,6 +8,7 @@ from typing import Any
 
 from limbeck.errors import InputError
 from limbeck.evaluation import Limits
+from limbeck.forge.prune.layers import Pattern
 from limbeck.forge.training import Precision
 from limbeck.spec import Problem, Task
 
@@ -75,6 +76,46 @@ class RunSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurveSection:
+    """What `--curve` makes and measures; other runs do not look at it.
+
+    sparsities: in rising order, each in every pattern; the dense models (0) are always there.
+    tokens: lengths of the one text that is timed, of which the longest decides what is fast.
+    threads: of the engine meanwhile; None: the CPUs that there are. students: whether the
+    shallower student and its pruned forms stand beside the teacher's.
+    """
+
+    sparsities: tuple[float, ...] = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
+    patterns: tuple[Pattern, ...] = ("4x4", "1x4")
+    tokens: tuple[int, ...] = (8, 32, 128)
+    threads: int | None = None
+    students: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.sparsities or not all(0 <= one < 1 for one in self.sparsities):
+            raise InputError(
+                f"sparsities must be from 0 and below 1, found {list(self.sparsities)}"
+            )
+        if list(self.sparsities) != sorted(set(self.sparsities)):
+            raise InputError(
+                f"sparsities must rise, each named once, found {list(self.sparsities)}"
+            )
+        for name in ("patterns", "tokens"):
+            found = getattr(self, name)
+            if not found or len(set(found)) < len(found):
+                raise InputError(f"{name} must be named, each once, found {list(found)}")
+        if min(self.tokens) < 1:
+            raise InputError(f"tokens must be positive, found {list(self.tokens)}")
+        if self.threads is not None and self.threads < 1:
+            raise InputError(f"threads must be positive, found {self.threads}")
+
+    @property
+    def pruned(self) -> tuple[float, ...]:
+        """The sparsities above 0."""
+        return tuple(one for one in self.sparsities if one > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageSection:
     """One stage: its kind, and its own configuration."""
 
@@ -84,10 +125,11 @@ class StageSection:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How an artifact is made. gate None: nothing is asked of it."""
+    """How an artifact is made. gate None: nothing is asked of it; curve None: the usual one."""
 
     data: DataSection
     run: RunSection
     stages: tuple[StageSection, ...]
     task: TaskSection = field(default_factory=TaskSection)
     gate: Limits | None = None
+    curve: CurveSection | None = None

@@ -101,7 +101,7 @@ def run_seeds(
                     lenient=lenient,
                     begin=begin,
                     siblings=folders[:index],
-                    logits=home / "logits",
+                    shared=home,
                 )
             )
             begin = team.alone(lambda folder=folder: state.open_state(folder, None))  # type: ignore[misc]
