@@ -53,9 +53,14 @@ def test_what_the_system_refuses_leaves_the_old_file(tmp_path, monkeypatch, step
 def test_a_block_that_fails_leaves_the_old_file(tmp_path, error):
     path = tmp_path / "a"
     path.write_text("old")
-    with pytest.raises(error), whole_file(path, "w") as file:
-        file.write("new")
-        raise error
+
+    def broken():
+        with whole_file(path, "w") as file:
+            file.write("new")
+            raise error
+
+    with pytest.raises(error):
+        broken()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
 

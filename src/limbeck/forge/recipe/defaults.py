@@ -71,6 +71,8 @@ def recipe_for(
 
 def curve_prune() -> PruneStage:
     """Each pruning of a curve whose recipe has no stage "prune": a step from one sparsity to the
-    next takes less than one from the dense model would."""
-    training = TrainingConfig(epochs=3.0, learning_rate=1e-4)
+    next takes less than one from the dense model would. See docs/decisions/0019."""
+    training = TrainingConfig(
+        epochs=3.0, batch_size=64, learning_rate=1.5e-4, freeze_embeddings=True
+    )
     return PruneStage(prune=PruneConfig(distil=DistilConfig(soft_weight=1.0, training=training)))
