@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -38,17 +37,16 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "wb") -> Iterator[IO[Any]]
     Raises:
         OSError: the system refuses a step; what was there is as it was.
     """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     text = {"encoding": "utf-8", "newline": ""} if mode == "w" else {}
     try:
-        with open(descriptor, mode, **text) as file:  # type: ignore[call-overload]
+        with draft.open(mode.replace("w", "x"), **text) as file:  # type: ignore[call-overload]
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, usual_mode())
-        os.replace(name, path)
+        os.replace(draft, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
 
@@ -60,10 +58,3 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def usual_mode() -> int:
-    """The permissions that a new file gets where nobody says which."""
-    current = os.umask(0)
-    os.umask(current)
-    return 0o666 & ~current

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import IO, Any, Protocol
 
 from limbeck.data import Row
 from limbeck.errors import InputError
@@ -52,7 +52,7 @@ def open_sheet(
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[TextIO]:
+def _whole_file(path: Path) -> Iterator[IO[str]]:
     check_replaceable(path)
     with ExitStack() as opened:
         try:
@@ -62,7 +62,7 @@ def _whole_file(path: Path) -> Iterator[TextIO]:
         yield file
 
 
-def _sheet(file: TextIO, format: str, task: str, keep: Sequence[str]) -> Sheet:
+def _sheet(file: IO[str], format: str, task: str, keep: Sequence[str]) -> Sheet:
     if format == "jsonl":
         return _Jsonl(file, task)
     if task in ("feature-extraction", "sentence-embedding"):
@@ -92,7 +92,7 @@ _COLUMNS = {
 class _Jsonl:
     """One object a text: {"line", kept columns, the answer}."""
 
-    def __init__(self, file: TextIO, task: str) -> None:
+    def __init__(self, file: IO[str], task: str) -> None:
         self._file, self._name = file, _NAMES[task]
 
     def write(self, row: Row, answer: Any) -> None:
@@ -112,7 +112,7 @@ def _json_value(value: Any) -> Any:
 class _Csv:
     """One line a text, or one an entity or label where there are several."""
 
-    def __init__(self, file: TextIO, task: str, keep: Sequence[str]) -> None:
+    def __init__(self, file: IO[str], task: str, keep: Sequence[str]) -> None:
         self._file, self._keep, self._task = file, tuple(keep), task
         self._writer = csv.writer(file, lineterminator="\n")
         self._header: tuple[str, ...] | None = None
@@ -136,7 +136,7 @@ class _Csv:
 class _Table:
     """For the eye: a line a text, its beginning behind the answer."""
 
-    def __init__(self, file: TextIO, task: str) -> None:
+    def __init__(self, file: IO[str], task: str) -> None:
         self._file, self._task = file, task
 
     def write(self, row: Row, answer: Any) -> None:
