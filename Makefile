@@ -4,6 +4,7 @@ VENV := .venv
 VENV_RUNTIME := .venv-runtime
 BIN := $(VENV)/bin
 ARGS ?=
+CURVE_ARGS ?= $(ARGS)
 QUICK ?=
 DATA ?=
 MINUTES ?= 10
@@ -81,9 +82,9 @@ bench-engine: $(VENV)/.stamp-dev ## the engine against the peers that are there;
 bench-serve: $(VENV)/.stamp-dev ## the server against the peers' servers that are there; ARGS="--quick", "--only limbeck,litserve", "--run last", "--list"
 	$(BIN)/python -m limbeck.bench.serving $(ARGS)
 
-bench-accuracy: $(VENV)/.stamp-dev ## what distillation, pruning and int8 keep, on the data sets in DATA=DIR; hours; QUICK=1, ARGS="--only sst2", "--list"
+bench-accuracy: $(VENV)/.stamp-dev ## what distillation, pruning and int8 keep, on the data sets in DATA=DIR; hours; QUICK=1, ARGS="--only sst2", "--list"; CURVE_ARGS: of the second part, else the same
 	$(BIN)/python -m limbeck.bench.distillation $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(ARGS)
-	$(BIN)/python -m limbeck.bench.curve $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(ARGS)
+	$(BIN)/python -m limbeck.bench.curve $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(CURVE_ARGS)
 
 tables: $(VENV)/.stamp-dev ## write README's tables from benchmarks/results
 	$(BIN)/python -m limbeck.bench.tables README.md
