@@ -71,7 +71,7 @@ SETS: tuple[DataSet, ...] = (
         train_rows=20_000,
         teacher=Budget(epochs=3, learning_rate=5e-5),
         student=Budget(epochs=3, learning_rate=1e-4),
-        prune=Budget(epochs=0.6, learning_rate=1.5e-4, batch_size=64),
+        prune=Budget(epochs=0.3, learning_rate=1.5e-4, batch_size=64),
     ),
     DataSet(
         name="stsb",
@@ -83,7 +83,7 @@ SETS: tuple[DataSet, ...] = (
         held_out=500,
         teacher=Budget(epochs=6, learning_rate=5e-5),
         student=Budget(epochs=6, learning_rate=1e-4),
-        prune=Budget(epochs=1.5, learning_rate=1.5e-4),
+        prune=Budget(epochs=0.75, learning_rate=1.5e-4),
     ),
     DataSet(
         name="imdb",

@@ -27,8 +27,10 @@ class PruneConfig:
 
     pattern: output rows x inputs of a block. sparsity: share of all blocks of the encoder's linear
     layers that is gone at the end, to the block. criterion: "magnitude" (sum of squares),
-    "absolute" (sum of absolute values), "movement" or "snip-momentum", see
-    `limbeck.forge.prune.criteria`; momentum: of the last one. allocation: "uniform", the same
+    "absolute" (sum of absolute values), "movement" or "snip-momentum" (momentum), see
+    `limbeck.forge.prune.criteria`; or "reconstruction": at once, by what so many rows (samples)
+    show of each layer's outputs, with the other weights fitted anew, and all of the training to
+    recover in. allocation: "uniform", the same
     share of every layer; "global", the lowest scores of all layers; "latency", where the engine
     gains most time for the scores that it costs. cap: the most that the last two take of a layer.
     structure: heads and feed-forward columns that go before that. distil: how it learns meanwhile.
@@ -40,6 +42,7 @@ class PruneConfig:
     allocation: Allocation = "global"
     cap: float = 0.98
     momentum: float = 0.9
+    samples: int = 2048
     schedule: Schedule = field(default_factory=Schedule)
     structure: Structure = field(default_factory=Structure)
     distil: DistilConfig = field(default_factory=_settings)
@@ -58,6 +61,8 @@ class PruneConfig:
         for name in ("sparsity", "cap"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} must be in 0 .. 1, found {getattr(self, name)!r}")
+        if self.samples < 1:
+            raise TrainingError(f"samples must be at least 1 row, found {self.samples}")
         if not 0 <= self.momentum < 1:
             raise TrainingError(f"momentum must be in [0, 1), found {self.momentum!r}")
 

@@ -2,7 +2,7 @@
 
 A criterion keeps one number a block, and what it has seen of the gradients in it. Weights are the
 ones beneath the mask, so that the score of a block that is masked still moves, and it can come
-back before the lock.
+back before the lock. "reconstruction" keeps none: it prunes before the training, see `reconstruct`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 from limbeck.forge.prune.layers import Pattern, block_sums
 
-Criterion = Literal["magnitude", "absolute", "movement", "snip-momentum"]
+Criterion = Literal["magnitude", "absolute", "movement", "snip-momentum", "reconstruction"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 
 

@@ -81,6 +81,10 @@ class Pruner:
             costs = [[self._cost(unit, at / 8) for at in range(9)] for unit in units]
         return json.dumps([described(self._config), costs], sort_keys=True)
 
+    def allocate(self, blocks: Sequence[Blocks], sparsity: float) -> list[int]:
+        """Blocks of each layer, cheapest first -> how many of each go."""
+        return self._allocate(blocks, sparsity)
+
     def begin(self) -> None:
         self._locked = False
         self._states = []
@@ -99,6 +103,8 @@ class Pruner:
                     holes=weight == 0,
                 )
             )
+        if self._config.criterion == "reconstruction":  # it has chosen already
+            self._lock()
 
     @torch.no_grad()
     def after_backward(self, step: int, share: float) -> None:

@@ -16,6 +16,7 @@ from limbeck.forge.objectives import objective
 from limbeck.forge.prune.config import PruneConfig, PruneReport
 from limbeck.forge.prune.layers import Pattern, prunable, sides
 from limbeck.forge.prune.pruner import Cost, Pruner
+from limbeck.forge.prune.reconstruct import reconstruct
 from limbeck.forge.prune.structure import Structure, by_gradient, by_magnitude, check, shrink
 from limbeck.forge.rows import Rows
 from limbeck.forge.saves import Saves
@@ -57,6 +58,17 @@ def prune(
     begun = _shrunk(student, rows, logits, config)
     cost = None if latency is None else cost_of(begun.model, config.pattern, latency)
     pruner = Pruner(begun.model, config, cost)
+    if config.criterion == "reconstruction":
+        learnt = objective(rows, begun.tokenizer, begun.max_tokens)
+        reconstruct(
+            begun.model,
+            learnt.tokens,
+            config.pattern,
+            config.sparsity,
+            pruner.allocate,
+            samples=config.samples,
+            batch_size=config.distil.training.batch_size,
+        )
     report = learn(
         begun,
         rows,

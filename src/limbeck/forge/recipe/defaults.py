@@ -75,4 +75,9 @@ def curve_prune() -> PruneStage:
     training = TrainingConfig(
         epochs=3.0, batch_size=64, learning_rate=1.5e-4, freeze_embeddings=True
     )
-    return PruneStage(prune=PruneConfig(distil=DistilConfig(soft_weight=1.0, training=training)))
+    how = PruneConfig(
+        criterion="reconstruction",
+        allocation="uniform",
+        distil=DistilConfig(soft_weight=1.0, training=training),
+    )
+    return PruneStage(prune=how)
