@@ -113,6 +113,8 @@ def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
         ("absolute", "uniform", "1x4"),
         ("movement", "global", "4x1"),
         ("snip-momentum", "uniform", "2x4"),
+        ("reconstruction", "uniform", "4x4"),
+        ("reconstruction", "global", "1x4"),
     ],
 )
 def test_half_of_it_goes_and_what_is_learned_stays(

@@ -124,7 +124,7 @@ class Pruner:
                 # momentum and weight decay move what has no gradient, too
                 torch.where(state.holes, state.beneath, layer.weight, out=state.beneath)
                 state.scores = state.coming
-        phase = schedule.phase(share)
+        phase = "locked" if self._locked else schedule.phase(share)
         if phase == "locked" and not self._locked:
             self._unmask()
             self._lock()
