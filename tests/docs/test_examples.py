@@ -76,14 +76,14 @@ def test_compress_guide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         rows.append(f"the {'good' if index % 2 else 'bad'} house number {index},{index % 2}")
     (tmp_path / "reviews.csv").write_text("\n".join(rows) + "\n")
     monkeypatch.chdir(tmp_path)
-    [recipe] = guide_blocks("toml")
+    recipe, *_ = guide_blocks("toml")
     # as the guide has it, but quick, and with a gate that lets an untrained teacher's student pass
     quick = re.sub(r"epochs = 3", "epochs = 1", recipe).replace("max_drop = 1.0", "max_drop = 100")
     quick = quick.replace('"auto"', '"fp32"').replace("layers = 3 ", "layers = 1 ")
     (tmp_path / "recipe.toml").write_text(quick)
     assert cli.run(["compress", "recipe.toml"]) == 0
     left = {path.name for path in (tmp_path / "reviews").iterdir()}
-    [tree] = [block for block in guide_blocks("") if block.startswith("reviews/")]
+    tree, *_ = [block for block in guide_blocks("") if block.startswith("reviews/")]
     for name in re.findall(r"(?<=  )[\w.-]+(?=/?  )", tree):
         assert name in left or name == "artifact.failed", name
 

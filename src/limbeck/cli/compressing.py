@@ -14,7 +14,6 @@ import typer
 from limbeck import measure
 from limbeck.cli import training_files as shared
 from limbeck.cli.messages import say
-from limbeck.cli.written import replaceable
 from limbeck.errors import GateError, InputError
 from limbeck.evaluation import Limits
 from limbeck.forge import recipe as recipes
@@ -24,6 +23,7 @@ from limbeck.forge.recipe.curve import page as curve_page
 from limbeck.forge.recipe.curve.judging import told
 from limbeck.forge.recipe.sections import CurveSection, DataSection, RunSection, TaskSection
 from limbeck.spec import TASKS
+from limbeck.whole_files import check_replaceable
 
 # Options that speak of a model; a recipe says these things itself.
 _OF_A_MODEL = (
@@ -86,7 +86,7 @@ def compress(request: Request) -> None:
     if request.record is not None:
         if not request.curve:
             raise InputError("--record goes with --curve")
-        replaceable(request.record)
+        check_replaceable(request.record)
         measure.read_rows(request.record)  # nothing is appended to a file of something else
     recipe = recipe_of(request)
     if request.print_recipe:

@@ -23,9 +23,10 @@ def command(
     criterion: Annotated[
         str,
         typer.Option(
-            help="What a block is worth: magnitude, absolute (values), movement or snip-momentum."
+            help="What a block is worth: magnitude, absolute (values), movement or snip-momentum; "
+            "or reconstruction: all go at once, and the weights that stay make up for them."
         ),
-    ] = "magnitude",
+    ] = "snip-momentum",
     allocation: Annotated[
         str,
         typer.Option(

@@ -243,7 +243,7 @@ class StoppedError(Exception):
     """What a test throws where a process would have died."""
 
 
-@pytest.mark.parametrize("criterion", ["magnitude", "movement", "snip-momentum"])
+@pytest.mark.parametrize("criterion", ["magnitude", "movement", "snip-momentum", "reconstruction"])
 @pytest.mark.parametrize("stops", [(9,), (3, 2, 5)])
 def test_stopped_and_started_again(
     wise: Path,

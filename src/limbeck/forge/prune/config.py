@@ -38,7 +38,7 @@ class PruneConfig:
 
     pattern: Pattern = "4x4"
     sparsity: float = 0.8
-    criterion: Criterion = "magnitude"
+    criterion: Criterion = "snip-momentum"
     allocation: Allocation = "global"
     cap: float = 0.98
     momentum: float = 0.9

@@ -46,7 +46,7 @@ def worth(weight: torch.Tensor, inner: torch.Tensor, pattern: Pattern) -> torch.
     """[F, K], [K / c, c, c] -> [F / r, K / c]: what the layer's outputs lose without each block."""
     rows, cols = sides(pattern)
     each = weight.reshape(weight.shape[0], -1, cols)
-    lost = torch.einsum("fjc,jcd,fjd->fj", each, inner, each)
+    lost: torch.Tensor = torch.einsum("fjc,jcd,fjd->fj", each, inner, each)
     return lost.reshape(len(weight) // rows, rows, -1).sum(1)
 
 
@@ -55,7 +55,8 @@ def inner_of(hessian: torch.Tensor, cols: int) -> torch.Tensor:
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
     count = len(hessian) // cols
     blocks = inverse.reshape(count, cols, count, cols).diagonal(dim1=0, dim2=2)
-    return torch.linalg.inv(blocks.permute(2, 0, 1))
+    found: torch.Tensor = torch.linalg.inv(blocks.permute(2, 0, 1))
+    return found
 
 
 def refit(
