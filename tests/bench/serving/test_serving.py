@@ -226,11 +226,15 @@ def test_the_table_has_ratios_to_the_best_peer() -> None:
     assert "at least 330 (330–330) | **3.30**" in lines["limbeck 4x4"]
     assert "**0.80**" in lines["litserve"]
     assert "**1.00**" in lines["fastapi-onnxruntime"]
-    # A later run of the same model and texts takes the place of the one before.
+    # A later run of the same server takes the place of the one before.
     newer = [*rows, dataclasses.replace(rate("limbeck", 10), run="s")]
     text = table.serving(newer)
     assert "10 (10–10)" in text
     assert "150" not in text
+    # Servers that it did not ask are still those of the run before, and that is said.
+    assert "**0.10**" in text
+    assert "more than one run" in text
+    assert "more than one run" not in table.serving(rows)
     with pytest.raises(InputError, match="make bench-serve"):
         table.serving([])
 

@@ -16,14 +16,20 @@ _Key = tuple[float, str]
 
 
 def _newest(rows: Rows) -> dict[tuple[str, str], Rows]:
-    """(model, texts) -> the rows of its last run."""
-    found: dict[tuple[str, str], list[measure.Row]] = {}
+    """(model, texts) -> each server's rows of its last run, on the CPU of the last run of all."""
+    found: dict[tuple[str, str], dict[str, list[measure.Row]]] = {}
+    cpus: dict[tuple[str, str], str] = {}
     for row in rows:
-        known = found.setdefault((str(row.workload["model"]), str(row.workload["texts"])), [])
-        if known and known[-1].run != row.run:
-            known.clear()
-        known.append(row)
-    return {key: list(rows) for key, rows in found.items()}
+        key = (str(row.workload["model"]), str(row.workload["texts"]))
+        cpus[key] = row.machine.cpu
+        own = found.setdefault(key, {}).setdefault(row.subject, [])
+        if own and own[-1].run != row.run:
+            own.clear()
+        own.append(row)
+    return {
+        key: [row for own in servers.values() for row in own if row.machine.cpu == cpus[key]]
+        for key, servers in found.items()
+    }
 
 
 def _by_deadline(rows: Rows, benchmark: str) -> dict[_Key, measure.Row]:
@@ -125,8 +131,21 @@ def _own(rows: Rows) -> str:
     return markdown(["limbeck's server", "median (quartiles)", "bound"], body)
 
 
+def _runs(rows: Rows) -> str:
+    """Which servers were measured when, where that was not in one run."""
+    runs: dict[str, list[str]] = {}
+    for row in rows:
+        names = runs.setdefault(row.run, [])
+        if row.subject not in names:
+            names.append(row.subject)
+    if len(runs) < 2:
+        return ""
+    told = "; ".join(f"{run}: {', '.join(names)}" for run, names in sorted(runs.items()))
+    return f" Servers were measured in more than one run, hours apart ({told})."
+
+
 def serving(rows: Rows) -> str:
-    """The last run of each model and kind of texts.
+    """The last run of each server, for each model and kind of texts.
 
     Raises:
         InputError: there are no such rows.
@@ -143,7 +162,7 @@ def serving(rows: Rows) -> str:
             f"Every server has {BUDGET} threads to compute with, and shares the processors with "
             "the load; nothing is pinned. Configuration: of the peers the best of a search over "
             "workers, threads, batch and wait. Memory: of all its processes, pages in common "
-            "counted once; error: of log-odds, relative to float32."
+            "counted once; error: of log-odds, relative to float32." + _runs(own)
         )
         tables = [_rates(rates, absent)] if rates else []
         tables += [_missing(rates, absent), _curves(own), _own(own)]
