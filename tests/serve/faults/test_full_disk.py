@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,14 +69,18 @@ def test_no_room_for_a_report_of_load(program, stored, tmp_path, capsys, monkeyp
     url = server.ready()
     report = tmp_path / "report.html"
     report.write_text("of yesterday")
-    # Whatever is opened under another name first, as files are that are renamed, is that device.
-    beside = tmp_path / "beside"
+    # What is opened under another name first, as files are that are renamed, is that device.
+    opened = Path.open
+    beside: list[Path] = []
 
-    def made(**_: object) -> tuple[int, str]:
-        beside.touch()
-        return os.open(FULL, os.O_WRONLY), str(beside)
+    def full(path: Path, mode: str = "r", **more: Any) -> Any:
+        if not path.name.startswith(".report.html."):
+            return opened(path, mode, **more)
+        path.touch()
+        beside.append(path)
+        return opened(Path(FULL), "w", **more)
 
-    monkeypatch.setattr("tempfile.mkstemp", made)
+    monkeypatch.setattr(Path, "open", full)
     code = main.run(
         [
             *("loadtest", url, "--model", "m", "--rate", "20", "-d", "1", "--warmup", "0"),
@@ -88,7 +93,8 @@ def test_no_room_for_a_report_of_load(program, stored, tmp_path, capsys, monkeyp
     assert "No space left" in said
     assert "Traceback" not in said
     assert report.read_text() == "of yesterday"
-    assert not beside.exists()
+    assert len(beside) == 1
+    assert not beside[0].exists()
     assert ask(url, PATH, {"inputs": "a"}).status == 200
     assert sum(settled(url).of("own").values()) > 10
     assert Counts(url).in_flight == 1
