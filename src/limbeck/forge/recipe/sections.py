@@ -81,14 +81,15 @@ class CurveSection:
 
     sparsities: in rising order, each in every pattern; the dense models (0) are always there.
     tokens: lengths of the one text that is timed, of which the longest decides what is fast.
-    threads: of the engine meanwhile; None: the CPUs that there are. students: whether the
-    shallower student and its pruned forms stand beside the teacher's.
+    threads: of the engine meanwhile; one by default, for those of a model that has just run still
+    spin when the next one begins. students: whether the shallower student and its pruned forms
+    stand beside the teacher's.
     """
 
     sparsities: tuple[float, ...] = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
     patterns: tuple[Pattern, ...] = ("4x4", "1x4")
     tokens: tuple[int, ...] = (8, 32, 128)
-    threads: int | None = None
+    threads: int = 1
     students: bool = True
 
     def __post_init__(self) -> None:
@@ -106,7 +107,7 @@ class CurveSection:
                 raise InputError(f"{name} must be named, each once, found {list(found)}")
         if min(self.tokens) < 1:
             raise InputError(f"tokens must be positive, found {list(self.tokens)}")
-        if self.threads is not None and self.threads < 1:
+        if self.threads < 1:
             raise InputError(f"threads must be positive, found {self.threads}")
 
     @property
