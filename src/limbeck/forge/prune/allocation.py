@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -264,8 +264,3 @@ def thinned(layers: Sequence[Blocks], counts: Sequence[int], target: int) -> lis
         one.gone + round(share * (count - one.gone))
         for one, count in zip(layers, counts, strict=True)
     ]
-
-
-def without_scores(layers: Sequence[Blocks]) -> list[Blocks]:
-    """The same layers with equal scores, to ask what is possible before anything is trained."""
-    return [replace(one, scores=np.arange(one.count, dtype=np.float64)) for one in layers]

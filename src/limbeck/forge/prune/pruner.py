@@ -60,7 +60,7 @@ class Pruner:
         self._locked = False
         # before hours of training, not after: what is impossible does not depend on scores
         empty = [gone(layer.weight, config.pattern).flatten() for layer in self._layers]
-        self._allocate(
+        self.allocate(
             [
                 Blocks(
                     name=layer.name,
@@ -80,10 +80,6 @@ class Pruner:
             units = sorted({layer.unit for layer in self._layers})
             costs = [[self._cost(unit, at / 8) for at in range(9)] for unit in units]
         return json.dumps([described(self._config), costs], sort_keys=True)
-
-    def allocate(self, blocks: Sequence[Blocks], sparsity: float) -> list[int]:
-        """Blocks of each layer, cheapest first -> how many of each go."""
-        return self._allocate(blocks, sparsity)
 
     def begin(self) -> None:
         self._locked = False
@@ -224,7 +220,7 @@ class Pruner:
                     gone=int(state.gone.sum()),
                 )
             )
-        counts = self._allocate(blocks, sparsity)
+        counts = self.allocate(blocks, sparsity)
         for state, order, count in zip(self._states, orders, counts, strict=True):
             kept = torch.ones(len(order), dtype=torch.bool)
             kept[order[:count]] = False
@@ -240,7 +236,8 @@ class Pruner:
         group.same([numbers])
         return numbers.bool()
 
-    def _allocate(self, blocks: Sequence[Blocks], sparsity: float) -> list[int]:
+    def allocate(self, blocks: Sequence[Blocks], sparsity: float) -> list[int]:
+        """Blocks of each layer, cheapest first -> how many of each go."""
         config, cap = self._config, self._config.cap
         target = allocation.target_of(blocks, sparsity)
         if config.allocation == "global":
