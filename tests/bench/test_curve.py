@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import models
+from generated_rows import sentences, write
 from limbeck import evaluation, measure
 from limbeck.errors import InputError
 
@@ -28,17 +29,6 @@ from limbeck.forge.recipe.sections import CurveSection  # noqa: E402
 pytestmark = pytest.mark.torch
 
 Zoo = Callable[..., Path]
-WORDS = ("good", "bad", "warm", "cold", "old", "new", "small", "large", "quiet", "house")
-
-
-def sentences(count: int, seed: int) -> list[str]:
-    draw = np.random.default_rng(seed)
-    return [" ".join(draw.choice(WORDS, draw.integers(2, 9))) for _ in range(count)]
-
-
-def write(path: Path, rows: list[dict[str, object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
 def squad(count: int, seed: int) -> dict[str, object]:

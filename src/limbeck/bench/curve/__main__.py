@@ -14,30 +14,21 @@ from limbeck import measure
 from limbeck.bench.curve import files, plan
 from limbeck.bench.curve.plan import Wanted
 from limbeck.bench.distillation import digests, sets
-from limbeck.bench.distillation.sets import DataSet
+from limbeck.bench.distillation.asking import Asked, add_arguments, asked, known_keys, say
 from limbeck.bench.distillation.work import Workshop
 from limbeck.errors import InputError, LimbeckError
 from limbeck.forge.recipe import curve, store
 from limbeck.forge.recipe.sections import CurveSection
 
-DATA = Path("../shared/data")
-CACHE = Path(".limbeck/accuracy")
 RESULTS = Path("benchmarks/results/compression.jsonl")
 _QUICK_SETS = "sst2"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(Asked):
     """What is asked for."""
 
-    data: Path
-    encoder: Path
-    sets: Sequence[DataSet]
     seed: int
-    scale: float
-    quick: bool
-    cache: Path
-    results: Path
 
     @property
     def section(self) -> CurveSection:
@@ -61,11 +52,6 @@ def read(request: Request) -> list[Wanted]:
             )
         )
     return found
-
-
-def known_keys(results: Path) -> set[str]:
-    """Keys of the rows that are there."""
-    return {str(row.workload.get("key", "")) for row in measure.read_rows(results)}
 
 
 def missing(wanted: Wanted, encoder: Path, known: set[str]) -> list[str]:
@@ -107,18 +93,18 @@ def run_all(request: Request) -> list[measure.Row]:
     appended = []
     for wanted in read(request):
         if not missing(wanted, request.encoder, known):
-            _say(f"{wanted.data_set.title}: all rows are there")
+            say(f"{wanted.data_set.title}: all rows are there")
             continue
         began = time.perf_counter()
         if not shop.is_trained(wanted.teacher):
-            _say(f"{wanted.teacher}: is trained first")
+            say(f"{wanted.teacher}: is trained first")
             shop.train(wanted.teacher, wanted.rows)
         rows = made(request, wanted, shop)
         measure.append_rows(request.results, rows)
         appended += rows
         for row in rows:
-            _say(_line(row))
-        _say(f"{wanted.data_set.title}: {(time.perf_counter() - began) / 60:.1f} min")
+            say(_line(row))
+        say(f"{wanted.data_set.title}: {(time.perf_counter() - began) / 60:.1f} min")
     return appended
 
 
@@ -128,7 +114,7 @@ def made(request: Request, wanted: Wanted, shop: Workshop) -> list[measure.Row]:
     _forget(home)
     found = files.write(wanted.rows, request.cache / "rows")
     recipe = wanted.recipe(shop.directory(wanted.teacher) / "model", found, home)
-    measured = curve.make(recipe, say=lambda line: _say(f"{wanted.data_set.name}: {line}"))
+    measured = curve.make(recipe, say=lambda line: say(f"{wanted.data_set.name}: {line}"))
     about = wanted.about(scale=request.scale, quick=request.quick)
     return [
         replace(row, workload={**row.workload, "key": wanted.key_of(row.subject)})
@@ -155,41 +141,10 @@ def _line(row: measure.Row) -> str:
     return f"{said}, {row.value:.2f} ms, {float(extra['speed']):.2f} times faster"
 
 
-def _say(message: str) -> None:
-    print(message, flush=True)
-
-
 def _request(options: argparse.Namespace) -> Request:
-    if not 0 < options.scale <= 1:
-        raise InputError(f"--scale must be above 0 and at most 1, found {options.scale:g}")
     if options.seed < 0:
         raise InputError(f"--seed must not be negative, found {options.seed}")
-    if not options.data.is_dir():
-        raise InputError(
-            f"no directory {options.data}: the data sets are no part of limbeck; name the "
-            "directory that holds sst2, stsb, imdb and squad with --data "
-            "(make bench-accuracy DATA=DIR)"
-        )
-    chosen = sets.named(options.only or (_QUICK_SETS if options.quick else None))
-    if options.quick:
-        chosen = [sets.quick(one) for one in chosen]
-    encoder = options.encoder
-    if encoder is None:
-        from limbeck.forge.demo.encoder import default_encoder
-
-        encoder = default_encoder()
-    if not (encoder / "config.json").is_file():
-        raise InputError(f"{encoder} is no model directory; name one with --encoder")
-    return Request(
-        data=options.data,
-        encoder=encoder,
-        sets=chosen,
-        seed=options.seed,
-        scale=options.scale,
-        quick=options.quick,
-        cache=options.cache,
-        results=options.results,
-    )
+    return Request(**vars(asked(options, quick_sets=_QUICK_SETS)), seed=options.seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,15 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="What pruning and int8 keep and gain. Makes what is missing for these settings "
         "and this code.",
     )
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help=f"default: {DATA}")
-    parser.add_argument("--only", metavar="LIST", help="data sets, such as sst2,stsb")
+    add_arguments(parser, RESULTS, listed="say what would run")
     parser.add_argument("--seed", type=int, default=0, help="of students and prunings; default: 0")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the training rows")
-    parser.add_argument("--quick", action="store_true", help="a small run, which proves nothing")
-    parser.add_argument("--list", action="store_true", help="say what would run")
-    parser.add_argument("--encoder", type=Path, metavar="DIR", help="default: the demo's")
-    parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
     options = parser.parse_args(arguments)
     try:
         request = _request(options)

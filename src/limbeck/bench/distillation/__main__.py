@@ -11,6 +11,7 @@ from pathlib import Path
 
 from limbeck import measure
 from limbeck.bench.distillation import digests, estimate, findings, plan, sets
+from limbeck.bench.distillation.asking import Asked, add_arguments, asked, known_keys, say
 from limbeck.bench.distillation.plan import Finding, Run
 from limbeck.bench.distillation.sets import DataSet, Rows
 from limbeck.bench.distillation.work import Workshop
@@ -18,8 +19,6 @@ from limbeck.errors import InputError, LimbeckError
 from limbeck.tasks import bootstrap
 from limbeck.text import Tokenizer
 
-DATA = Path("../shared/data")
-CACHE = Path(".limbeck/accuracy")
 RESULTS = Path("benchmarks/results/distillation.jsonl")
 _QUICK_SETS = "sst2,stsb"
 _QUICK_METHODS = "soft,hard"
@@ -35,18 +34,11 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(Asked):
     """What is asked for."""
 
-    data: Path
-    encoder: Path
-    sets: Sequence[DataSet]
     methods: Sequence[plan.Method]
     seeds: Sequence[int]
-    scale: float
-    quick: bool
-    cache: Path
-    results: Path
 
 
 def read(request: Request) -> list[Part]:
@@ -67,11 +59,6 @@ def read(request: Request) -> list[Part]:
         )
         parts.append(Part(data_set=one, rows=rows, findings=wanted))
     return parts
-
-
-def known_keys(results: Path) -> set[str]:
-    """Keys of the rows that are there."""
-    return {str(row.workload.get("key", "")) for row in measure.read_rows(results)}
 
 
 def missing(part: Part, known: set[str]) -> list[Finding]:
@@ -146,22 +133,22 @@ def run_all(request: Request) -> list[measure.Row]:
     def append(row: measure.Row) -> None:
         measure.append_row(request.results, row)
         made.append(row)
-        _say(_line(row))
+        say(_line(row))
 
     about = {"run": name, "scale": request.scale, "quick": request.quick}
     for part in parts:
         for finding in missing(part, known):
             for run in to_train([finding], shop):
-                _say(clock.before(run))
+                say(clock.before(run))
                 began = time.perf_counter()
                 shop.train(run, part.rows)
-                _say(f"{run}: {(time.perf_counter() - began) / 60:.1f} min")
+                say(f"{run}: {(time.perf_counter() - began) / 60:.1f} min")
             append(findings.row(finding, shop, part.rows, **about))  # type: ignore[arg-type]
     for group in together(parts):
         if findings.overall_key([finding for finding, _ in group]) in known:
             continue
         if to_train([finding for finding, _ in group], shop):
-            _say(
+            say(
                 f"{group[0][0].subject}: no mean over data sets, for some of their models are no "
                 f"longer in {request.cache}"
             )
@@ -207,10 +194,6 @@ def _line(row: measure.Row) -> str:
     return said
 
 
-def _say(message: str) -> None:
-    print(message, flush=True)
-
-
 def _seeds(text: str) -> list[int]:
     try:
         found = [int(part) for part in text.split(",")]
@@ -222,41 +205,19 @@ def _seeds(text: str) -> list[int]:
 
 
 def _request(options: argparse.Namespace) -> Request:
-    if not 0 < options.scale <= 1:
-        raise InputError(f"--scale must be above 0 and at most 1, found {options.scale:g}")
     if options.epochs is not None and not options.epochs > 0:
         raise InputError(f"--epochs must be positive, found {options.epochs:g}")
-    if not options.data.is_dir():
-        raise InputError(
-            f"no directory {options.data}: the data sets are no part of limbeck; name the "
-            "directory that holds sst2, stsb, imdb and squad with --data "
-            "(make bench-accuracy DATA=DIR)"
-        )
-    quick = options.quick
-    chosen = sets.named(options.only or (_QUICK_SETS if quick else None))
-    if quick:
-        chosen = [sets.quick(one) for one in chosen]
+    common = asked(options, quick_sets=_QUICK_SETS)
     if options.epochs is not None:
         chosen = [
-            replace(one, student=replace(one.student, epochs=options.epochs)) for one in chosen
+            replace(one, student=replace(one.student, epochs=options.epochs)) for one in common.sets
         ]
-    encoder = options.encoder
-    if encoder is None:
-        from limbeck.forge.demo.encoder import default_encoder
-
-        encoder = default_encoder()
-    if not (encoder / "config.json").is_file():
-        raise InputError(f"{encoder} is no model directory; name one with --encoder")
+        common = replace(common, sets=chosen)
+    quick = options.quick
     return Request(
-        data=options.data,
-        encoder=encoder,
-        sets=chosen,
+        **vars(common),
         methods=plan.methods(options.methods or (_QUICK_METHODS if quick else None)),
         seeds=_seeds(options.seeds or ("0" if quick else "0,1,2")),
-        scale=options.scale,
-        quick=quick,
-        cache=options.cache,
-        results=options.results,
     )
 
 
@@ -266,20 +227,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m limbeck.bench.distillation",
         description="What distillation keeps. Trains what is missing for this recipe and code.",
     )
-    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help=f"default: {DATA}")
-    parser.add_argument("--only", metavar="LIST", help="data sets, such as sst2,stsb")
+    add_arguments(parser, RESULTS, listed="say what would run, and how long")
     parser.add_argument("--methods", metavar="LIST", help="such as soft,hard,online,two-teachers")
     parser.add_argument("--seeds", metavar="LIST", help="of the students; default: 0,1,2")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the training rows")
     parser.add_argument("--epochs", type=float, metavar="N", help="of the students")
-    parser.add_argument("--quick", action="store_true", help="a small run, which proves nothing")
-    parser.add_argument("--list", action="store_true", help="say what would run, and how long")
     parser.add_argument(
         "--held-out", action="store_true", help="measure on held-out training rows; record nothing"
     )
-    parser.add_argument("--encoder", type=Path, metavar="DIR", help="default: the demo's")
-    parser.add_argument("--cache", type=Path, default=CACHE, metavar="DIR")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="FILE")
     options = parser.parse_args(arguments)
     try:
         request = _request(options)
