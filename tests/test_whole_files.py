@@ -23,6 +23,20 @@ def test_a_file_takes_its_name_when_the_block_ends(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_content_and_name_are_put_on_disk(tmp_path, monkeypatch):
+    path, synced, real = tmp_path / "a", [], os.fsync
+
+    def noted(descriptor):
+        is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        synced.append(("directory" if is_directory else "file", path.exists()))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with whole_file(path) as file:
+        file.write(b"x")
+    assert synced == [("file", False), ("directory", True)]
+
+
 def test_it_may_be_read_by_whom_the_umask_lets(tmp_path):
     before = os.umask(0o027)
     try:
