@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +19,20 @@ import pytest
 
 import models
 import recipes
+from waiting import until
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 pytest.importorskip("pyarrow")
 pytest.importorskip("jinja2")
 
+import torch
 from safetensors.numpy import load_file
 
 from limbeck import load, measure
-from limbeck.errors import InputError
+from limbeck.errors import InputError, TrainingError
 from limbeck.evaluation import Interval, Limits, Verdict
-from limbeck.forge import recipe
+from limbeck.forge import faults, processes, recipe
 from limbeck.forge.recipe import curve, defaults, schema
 from limbeck.forge.recipe.curve import judging, page
 from limbeck.forge.recipe.kept import kept_of
@@ -246,6 +251,99 @@ def test_rows(made: recipe.Curve, tmp_path: Path) -> None:
         assert row.extra["kept_low"] == pytest.approx(one.kept.low)
         assert row.extra["ms_4"] == one.speeds[0].timing.p50_ms
         assert ("behind" in row.extra) == (one.behind is not None)
+
+
+# ---- several lines at once
+
+
+@contextlib.contextmanager
+def fault(text: str) -> Iterator[None]:
+    """Planned for the processes that are started inside the block, and not for this one."""
+    before = os.environ.get(faults.VARIABLE)
+    os.environ[faults.VARIABLE] = text
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[faults.VARIABLE]
+        else:
+            os.environ[faults.VARIABLE] = before
+
+
+def test_several_jobs_make_the_same(made: recipe.Curve, place: Path, tmp_path: Path) -> None:
+    wanted = recipe.read(recipes.write(tmp_path, TEXT, rows=120))
+    out, said = tmp_path / "run", []
+    # a line's process dies, and another one's disk is full: what was done before is kept
+    with fault("progress:10:kill"), pytest.raises(TrainingError, match=r"died \(exit code 137\)"):
+        recipe.make_curve(wanted, OPTIONS, jobs=2)
+    with fault("rename:9:ENOSPC"), pytest.raises(TrainingError, match="No space left on device"):
+        recipe.make_curve(wanted, OPTIONS, jobs=2)
+    assert multiprocessing.active_children() == []
+    begun = Counter(events(out))
+    assert begun["teacher"] == 1
+    assert 0 < begun["prune"] < 8
+    again = recipe.make_curve(wanted, OPTIONS, say=said.append, rounds=1, jobs=3)
+    assert digests(again) == digests(made)
+    assert multiprocessing.active_children() == []
+    told, whole = (Counter(events(home)) for home in (out, place / "run"))
+    assert not told - whole
+    assert (whole - told).total() <= 3  # of one that a fault met it was not yet told, once a line
+    assert any(line.startswith("4-export: ") for line in said)
+    assert [one.point.name for one in again.measured] != NAMES  # by time, as always
+    assert (out / "curve.json").is_file()
+
+
+def test_jobs_share_the_threads(tmp_path: Path) -> None:
+    text = TEXT.replace("threads = 1\n", "").replace("[0.0, 0.5, 0.75]", "[0.5]")
+    wanted = recipe.read(recipes.write(tmp_path, text, rows=80))
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        recipe.make_curve(wanted, OPTIONS, rounds=1, jobs=2)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    for run in (tmp_path / "run", *(tmp_path / "run" / "points").iterdir()):
+        assert json.loads((run / "run.json").read_text())["threads"] == 2
+
+
+def test_lines_go_with_the_process_that_started_them(tmp_path: Path) -> None:
+    file = recipes.write(tmp_path, TEXT, rows=120)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "limbeck", "compress", str(file), "--curve", "--jobs", "2"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        pruned = tmp_path / "run" / "points" / "2-layers-4x4-50" / "run.json"
+        until(lambda: pruned.is_file() or process.poll() is not None, "a line", timeout_s=120)
+        tasks = Path(f"/proc/{process.pid}/task")
+        lines = [
+            int(one) for task in tasks.iterdir() for one in (task / "children").read_text().split()
+        ]
+        assert len(lines) >= 2
+    finally:
+        process.kill()
+        process.wait()
+    until(lambda: not any(map(alive, lines)), "the end of the lines")
+
+
+def alive(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_jobs_that_cannot_be(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = recipe.read(place / "recipe.toml")
+    with pytest.raises(InputError, match="jobs must be positive, found 0"):
+        recipe.make_curve(wanted, jobs=0)
+    group = processes.Group(rank=0, count=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "current", lambda: group)
+        with pytest.raises(InputError, match=r"2 processes .* leave out torchrun"):
+            recipe.make_curve(wanted, jobs=2)
 
 
 # ---- what follows from figures

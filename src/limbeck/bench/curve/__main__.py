@@ -29,6 +29,7 @@ class Request(Asked):
     """What is asked for."""
 
     seed: int
+    jobs: int
 
     @property
     def section(self) -> CurveSection:
@@ -114,7 +115,9 @@ def made(request: Request, wanted: Wanted, shop: Workshop) -> list[measure.Row]:
     _forget(home)
     found = files.write(wanted.rows, request.cache / "rows")
     recipe = wanted.recipe(shop.directory(wanted.teacher) / "model", found, home)
-    measured = curve.make(recipe, say=lambda line: say(f"{wanted.data_set.name}: {line}"))
+    measured = curve.make(
+        recipe, say=lambda line: say(f"{wanted.data_set.name}: {line}"), jobs=request.jobs
+    )
     about = wanted.about(scale=request.scale, quick=request.quick)
     return [
         replace(row, workload={**row.workload, "key": wanted.key_of(row.subject)})
@@ -144,7 +147,10 @@ def _line(row: measure.Row) -> str:
 def _request(options: argparse.Namespace) -> Request:
     if options.seed < 0:
         raise InputError(f"--seed must not be negative, found {options.seed}")
-    return Request(**vars(asked(options, quick_sets=_QUICK_SETS)), seed=options.seed)
+    if options.jobs < 1:
+        raise InputError(f"--jobs must be positive, found {options.jobs}")
+    common = vars(asked(options, quick_sets=_QUICK_SETS))
+    return Request(**common, seed=options.seed, jobs=options.jobs)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -156,6 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_arguments(parser, RESULTS, listed="say what would run")
     parser.add_argument("--seed", type=int, default=0, help="of students and prunings; default: 0")
+    parser.add_argument(
+        "--jobs", type=int, default=1, help="lines that are trained at once; default: 1"
+    )
     options = parser.parse_args(arguments)
     try:
         request = _request(options)
