@@ -19,7 +19,6 @@ import pytest
 
 import models
 import recipes
-from waiting import until
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -33,8 +32,8 @@ from limbeck import load, measure
 from limbeck.errors import InputError, TrainingError
 from limbeck.evaluation import Interval, Limits, Verdict
 from limbeck.forge import faults, processes, recipe
-from limbeck.forge.recipe import curve, defaults, schema
-from limbeck.forge.recipe.curve import judging, page
+from limbeck.forge.recipe import curve, defaults, schema, state
+from limbeck.forge.recipe.curve import judging, page, running
 from limbeck.forge.recipe.kept import kept_of
 from limbeck.forge.recipe.ledger import Ledger
 
@@ -270,11 +269,29 @@ def fault(text: str) -> Iterator[None]:
             os.environ[faults.VARIABLE] = before
 
 
+def test_lines_and_what_they_wait_for(place: Path) -> None:
+    planned = curve.points(recipe.read(place / "recipe.toml"))
+    shared = running.Place(
+        home=place, planned=planned, options=OPTIONS, begin=state.RunState(threads=1)
+    )
+    found = running.lines(shared, 1, False)
+    assert [(line.name, set(line.needs)) for line in found] == [
+        ("1-layers", set()),
+        ("2-layers-4x4", set()),
+        ("2-layers-1x4", set()),
+        ("1-layers-4x4", {"1-layers"}),
+        ("1-layers-1x4", {"1-layers"}),
+    ]
+
+
 def test_several_jobs_make_the_same(made: recipe.Curve, place: Path, tmp_path: Path) -> None:
     wanted = recipe.read(recipes.write(tmp_path, TEXT, rows=120))
     out, said = tmp_path / "run", []
     # a line's process dies, and another one's disk is full: what was done before is kept
-    with fault("progress:10:kill"), pytest.raises(TrainingError, match=r"died \(exit code 137\)"):
+    with (
+        fault("progress:10:kill"),
+        pytest.raises(TrainingError, match=r"2-layers-.x4 died \(exit code 137\)"),
+    ):
         recipe.make_curve(wanted, OPTIONS, jobs=2)
     with fault("rename:9:ENOSPC"), pytest.raises(TrainingError, match="No space left on device"):
         recipe.make_curve(wanted, OPTIONS, jobs=2)
@@ -288,7 +305,7 @@ def test_several_jobs_make_the_same(made: recipe.Curve, place: Path, tmp_path: P
     told, whole = (Counter(events(home)) for home in (out, place / "run"))
     assert not told - whole
     assert (whole - told).total() <= 3  # of one that a fault met it was not yet told, once a line
-    assert any(line.startswith("4-export: ") for line in said)
+    assert any(line.startswith("1-layers-4x4-75: 5-export: ") for line in said)
     assert [one.point.name for one in again.measured] != NAMES  # by time, as always
     assert (out / "curve.json").is_file()
 
@@ -305,34 +322,6 @@ def test_jobs_share_the_threads(tmp_path: Path) -> None:
         torch.set_num_threads(before)
     for run in (tmp_path / "run", *(tmp_path / "run" / "points").iterdir()):
         assert json.loads((run / "run.json").read_text())["threads"] == 2
-
-
-def test_lines_go_with_the_process_that_started_them(tmp_path: Path) -> None:
-    file = recipes.write(tmp_path, TEXT, rows=120)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "limbeck", "compress", str(file), "--curve", "--jobs", "2"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        pruned = tmp_path / "run" / "points" / "2-layers-4x4-50" / "run.json"
-        until(lambda: pruned.is_file() or process.poll() is not None, "a line", timeout_s=120)
-        tasks = Path(f"/proc/{process.pid}/task")
-        lines = [
-            int(one) for task in tasks.iterdir() for one in (task / "children").read_text().split()
-        ]
-        assert len(lines) >= 2
-    finally:
-        process.kill()
-        process.wait()
-    until(lambda: not any(map(alive, lines)), "the end of the lines")
-
-
-def alive(pid: int) -> bool:
-    """Whether there is such a process that has not ended."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_jobs_that_cannot_be(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

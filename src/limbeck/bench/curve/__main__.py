@@ -29,7 +29,6 @@ class Request(Asked):
     """What is asked for."""
 
     seed: int
-    jobs: int
 
     @property
     def section(self) -> CurveSection:
@@ -147,10 +146,7 @@ def _line(row: measure.Row) -> str:
 def _request(options: argparse.Namespace) -> Request:
     if options.seed < 0:
         raise InputError(f"--seed must not be negative, found {options.seed}")
-    if options.jobs < 1:
-        raise InputError(f"--jobs must be positive, found {options.jobs}")
-    common = vars(asked(options, quick_sets=_QUICK_SETS))
-    return Request(**common, seed=options.seed, jobs=options.jobs)
+    return Request(**vars(asked(options, quick_sets=_QUICK_SETS)), seed=options.seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,9 +158,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_arguments(parser, RESULTS, listed="say what would run")
     parser.add_argument("--seed", type=int, default=0, help="of students and prunings; default: 0")
-    parser.add_argument(
-        "--jobs", type=int, default=1, help="lines that are trained at once; default: 1"
-    )
     options = parser.parse_args(arguments)
     try:
         request = _request(options)
