@@ -82,7 +82,7 @@ bench-engine: $(VENV)/.stamp-dev ## the engine against the peers that are there;
 bench-serve: $(VENV)/.stamp-dev ## the server against the peers' servers that are there; ARGS="--quick", "--only limbeck,litserve", "--run last", "--list"
 	$(BIN)/python -m limbeck.bench.serving $(ARGS)
 
-bench-accuracy: $(VENV)/.stamp-dev ## what distillation, pruning and int8 keep, on the data sets in DATA=DIR; hours; QUICK=1, ARGS="--only sst2", "--list"; CURVE_ARGS: of the second part, else the same
+bench-accuracy: $(VENV)/.stamp-dev ## what distillation, pruning and int8 keep, on the data sets in DATA=DIR; hours; QUICK=1, ARGS="--only sst2", "--jobs 2", "--list"; CURVE_ARGS: of the second part, else the same
 	$(BIN)/python -m limbeck.bench.distillation $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(ARGS)
 	$(BIN)/python -m limbeck.bench.curve $(if $(QUICK),--quick) $(if $(DATA),--data $(DATA)) $(CURVE_ARGS)
 

@@ -148,6 +148,29 @@ def test_only_what_is_missing_is_run(
         assert (again[name].value, again[name].extra) == (row.value, row.extra)
 
 
+def test_several_jobs_find_the_same(
+    folder: Path, encoder: Path, tmp_path: Path, small: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ("--only", "sst2", "--methods", "soft,online", "--seeds", "0,1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for jobs in ("1", "2"):
+            base = tmp_path / jobs
+            assert command.main([*arguments(folder, encoder, base, *chosen), "--jobs", jobs]) == 0
+    finally:
+        torch.set_num_threads(before)
+    said = capsys.readouterr().out
+    assert said.count("sst2 teacher, seed 0: about") == 2
+    assert said.index("sst2 teacher, seed 0: 0.") < said.index("sst2 online, seed 1: about")
+    one, two = (measure.read_rows(tmp_path / jobs / "rows.jsonl") for jobs in ("1", "2"))
+    assert len(one) == 5
+    for row, other in zip(one, two, strict=True):
+        assert (row.subject, row.value, row.workload["key"]) == (
+            other.subject, other.value, other.workload["key"],
+        )  # fmt: skip
+
+
 def test_every_method_runs_and_the_table_shows_them(
     folder: Path, encoder: Path, tmp_path: Path, small: None
 ) -> None:
@@ -443,6 +466,7 @@ def test_estimates_learn_from_runs(tmp_path: Path) -> None:
         (["--seeds", "1,1"], "--seeds must be different"),
         (["--scale", "0"], "--scale must be above 0"),
         (["--epochs", "-1"], "--epochs must be positive"),
+        (["--jobs", "0"], "--jobs must be positive, found 0"),
         (["--data", "nowhere"], "no directory nowhere: the data sets are no part of limbeck"),
         (["--encoder", "nowhere"], "nowhere is no model directory"),
         (["--only", "imdb"], "imdb/train.jsonl is not there"),

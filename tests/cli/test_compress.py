@@ -161,6 +161,7 @@ def test_the_recipe_of_a_curve(place: Path, capsys: pytest.CaptureFixture[str]) 
     [
         (["PLACE/recipe.toml", "--curve", "--seeds", "2"], "a curve has one seed; leave out"),
         (["PLACE/recipe.toml", "--record", "rows.jsonl"], "--record goes with --curve"),
+        (["PLACE/recipe.toml", "--jobs", "2"], "--jobs goes with --curve"),
         (["PLACE/recipe.toml", "--curve", "--record", "PLACE"], "is a directory; name a file"),
         (
             ["PLACE/recipe.toml", "--curve", "--record", "PLACE/rows.jsonl"],

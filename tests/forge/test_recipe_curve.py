@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +25,15 @@ pytest.importorskip("transformers")
 pytest.importorskip("pyarrow")
 pytest.importorskip("jinja2")
 
+import torch
 from safetensors.numpy import load_file
 
 from limbeck import load, measure
-from limbeck.errors import InputError
+from limbeck.errors import InputError, TrainingError
 from limbeck.evaluation import Interval, Limits, Verdict
-from limbeck.forge import recipe
-from limbeck.forge.recipe import curve, defaults, schema
-from limbeck.forge.recipe.curve import judging, page
+from limbeck.forge import faults, processes, recipe
+from limbeck.forge.recipe import curve, defaults, schema, state
+from limbeck.forge.recipe.curve import judging, page, running
 from limbeck.forge.recipe.kept import kept_of
 from limbeck.forge.recipe.ledger import Ledger
 
@@ -246,6 +250,89 @@ def test_rows(made: recipe.Curve, tmp_path: Path) -> None:
         assert row.extra["kept_low"] == pytest.approx(one.kept.low)
         assert row.extra["ms_4"] == one.speeds[0].timing.p50_ms
         assert ("behind" in row.extra) == (one.behind is not None)
+
+
+# ---- several lines at once
+
+
+@contextlib.contextmanager
+def fault(text: str) -> Iterator[None]:
+    """Planned for the processes that are started inside the block, and not for this one."""
+    before = os.environ.get(faults.VARIABLE)
+    os.environ[faults.VARIABLE] = text
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[faults.VARIABLE]
+        else:
+            os.environ[faults.VARIABLE] = before
+
+
+def test_lines_and_what_they_wait_for(place: Path) -> None:
+    planned = curve.points(recipe.read(place / "recipe.toml"))
+    shared = running.Place(
+        home=place, planned=planned, options=OPTIONS, begin=state.RunState(threads=1)
+    )
+    found = running.lines(shared, 1, False)
+    assert [(line.name, set(line.needs)) for line in found] == [
+        ("1-layers", set()),
+        ("2-layers-4x4", set()),
+        ("2-layers-1x4", set()),
+        ("1-layers-4x4", {"1-layers"}),
+        ("1-layers-1x4", {"1-layers"}),
+    ]
+
+
+def test_several_jobs_make_the_same(made: recipe.Curve, place: Path, tmp_path: Path) -> None:
+    wanted = recipe.read(recipes.write(tmp_path, TEXT, rows=120))
+    out, said = tmp_path / "run", []
+    # a line's process dies, and another one's disk is full: what was done before is kept
+    with (
+        fault("progress:10:kill"),
+        pytest.raises(TrainingError, match=r"2-layers-.x4 died \(exit code 137\)"),
+    ):
+        recipe.make_curve(wanted, OPTIONS, jobs=2)
+    with fault("rename:9:ENOSPC"), pytest.raises(TrainingError, match="No space left on device"):
+        recipe.make_curve(wanted, OPTIONS, jobs=2)
+    assert multiprocessing.active_children() == []
+    begun = Counter(events(out))
+    assert begun["teacher"] == 1
+    assert 0 < begun["prune"] < 8
+    again = recipe.make_curve(wanted, OPTIONS, say=said.append, rounds=1, jobs=3)
+    assert digests(again) == digests(made)
+    assert multiprocessing.active_children() == []
+    told, whole = (Counter(events(home)) for home in (out, place / "run"))
+    assert not told - whole
+    assert (whole - told).total() <= 3  # of one that a fault met it was not yet told, once a line
+    assert any(line.startswith("1-layers-4x4-75: 5-export: ") for line in said)
+    assert [one.point.name for one in again.measured] != NAMES  # by time, as always
+    assert (out / "curve.json").is_file()
+
+
+def test_jobs_share_the_threads(tmp_path: Path) -> None:
+    text = TEXT.replace("threads = 1\n", "").replace("[0.0, 0.5, 0.75]", "[0.5]")
+    wanted = recipe.read(recipes.write(tmp_path, text, rows=80))
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        recipe.make_curve(wanted, OPTIONS, rounds=1, jobs=2)
+        assert torch.get_num_threads() == 4
+    finally:
+        torch.set_num_threads(before)
+    for run in (tmp_path / "run", *(tmp_path / "run" / "points").iterdir()):
+        assert json.loads((run / "run.json").read_text())["threads"] == 2
+
+
+def test_jobs_that_cannot_be(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = recipe.read(place / "recipe.toml")
+    with pytest.raises(InputError, match="jobs must be positive, found 0"):
+        recipe.make_curve(wanted, jobs=0)
+    group = processes.Group(rank=0, count=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "current", lambda: group)
+        with pytest.raises(InputError, match=r"2 processes .* leave out torchrun"):
+            recipe.make_curve(wanted, jobs=2)
 
 
 # ---- what follows from figures

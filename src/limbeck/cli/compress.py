@@ -88,6 +88,13 @@ def command(
         Path | None,
         typer.Option(help="With --curve: append a row for each artifact to this file."),
     ] = None,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            help="With --curve: train so many of its lines at once, in processes of their own.",
+            min=1,
+        ),
+    ] = 1,
     precision: Annotated[
         str | None, typer.Option(help="auto, fp32 or bf16, in place of the recipe's.")
     ] = None,
@@ -122,7 +129,7 @@ def command(
 
     Example: limbeck compress recipe.toml
 
-    Example: limbeck compress recipe.toml --curve --max-drop 2.0
+    Example: limbeck compress recipe.toml --curve --jobs 2 --max-drop 2.0
 
     Example: torchrun --nproc-per-node 2 -m limbeck compress recipe.toml
     """
@@ -151,6 +158,7 @@ def command(
             seeds=seeds,
             curve=curve,
             record=record,
+            jobs=jobs,
             precision=precision,
             threads=threads,
             max_drop=max_drop,

@@ -65,6 +65,7 @@ class Request:
     seeds: int | None = None
     curve: bool = False
     record: Path | None = None
+    jobs: int = 1
     precision: str | None = None
     threads: int | None = None
     max_drop: float | None = None
@@ -83,6 +84,8 @@ def compress(request: Request) -> None:
     """
     if request.curve and request.seeds is not None:
         raise InputError("a curve has one seed; leave out --seeds, and pick it with --seed")
+    if request.jobs > 1 and not request.curve:
+        raise InputError("--jobs goes with --curve; one artifact takes more --threads")
     if request.record is not None:
         if not request.curve:
             raise InputError("--record goes with --curve")
@@ -95,7 +98,7 @@ def compress(request: Request) -> None:
     # of several processes the first speaks
     first = os.environ.get("RANK", "0") == "0"
     if request.curve:
-        found = recipes.make_curve(recipe, say=say, lenient=_tell)
+        found = recipes.make_curve(recipe, say=say, lenient=_tell, jobs=request.jobs)
         if first:
             _show_curve(found, request.record)
         return

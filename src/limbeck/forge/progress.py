@@ -17,6 +17,14 @@ from rich.progress import (
 
 from limbeck.forge import faults
 
+_hidden = False
+
+
+def hide() -> None:
+    """No bars in this process from here on: it is one of several, and another one shows its own."""
+    global _hidden
+    _hidden = True
+
 
 class Bar:
     """What a step reports to; `advance` may be called as often as it likes."""
@@ -35,7 +43,7 @@ class Bar:
 def bar(description: str, total: float, console: Console | None = None) -> Iterator[Bar]:
     """Show a bar while the block runs; on something that is no terminal, show nothing."""
     console = console or Console(stderr=True)
-    if not console.is_terminal:
+    if _hidden or not console.is_terminal:
         yield Bar(None, 0)
         return
     columns = (

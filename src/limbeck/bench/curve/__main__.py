@@ -114,7 +114,9 @@ def made(request: Request, wanted: Wanted, shop: Workshop) -> list[measure.Row]:
     _forget(home)
     found = files.write(wanted.rows, request.cache / "rows")
     recipe = wanted.recipe(shop.directory(wanted.teacher) / "model", found, home)
-    measured = curve.make(recipe, say=lambda line: say(f"{wanted.data_set.name}: {line}"))
+    measured = curve.make(
+        recipe, say=lambda line: say(f"{wanted.data_set.name}: {line}"), jobs=request.jobs
+    )
     about = wanted.about(scale=request.scale, quick=request.quick)
     return [
         replace(row, workload={**row.workload, "key": wanted.key_of(row.subject)})

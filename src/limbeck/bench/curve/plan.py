@@ -110,7 +110,7 @@ class Wanted:
 
     @property
     def prune(self) -> PruneStage:
-        usual = curve_prune()
+        usual = curve_prune(self.data_set.criterion)
         training = _spent(self.data_set.prune, usual.prune.distil.training)
         how = replace(usual.prune, distil=replace(usual.prune.distil, training=training))
         return replace(usual, prune=how)

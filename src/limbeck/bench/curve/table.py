@@ -59,7 +59,8 @@ def _table(name: str, rows: Rows) -> str:
         f"**{TITLES[name]}**, {asked['metric']}, {asked['rows']} rows; the teacher has "
         f"{float(row.extra['teacher']):.2f}; {asked['train_rows']} rows to train on and "
         f"{asked['transfer_rows']} texts without labels, {asked['epochs']:g} "
-        f"epoch{'s' if asked['epochs'] != 1 else ''} a pruning; seed {asked['seed']}."
+        f"epoch{'s' if asked['epochs'] != 1 else ''} a pruning, by {asked['criterion']}; seed "
+        f"{asked['seed']}."
     )
     body = [
         [

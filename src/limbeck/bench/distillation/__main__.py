@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from limbeck import measure
 from limbeck.bench.distillation import digests, estimate, findings, plan, sets
@@ -16,6 +19,8 @@ from limbeck.bench.distillation.plan import Finding, Run
 from limbeck.bench.distillation.sets import DataSet, Rows
 from limbeck.bench.distillation.work import Workshop
 from limbeck.errors import InputError, LimbeckError
+from limbeck.forge import side_by_side
+from limbeck.forge.side_by_side import Piece, Tell
 from limbeck.tasks import bootstrap
 from limbeck.text import Tokenizer
 
@@ -77,6 +82,7 @@ class Clock:
     def __init__(self, request: Request, parts: Sequence[Part], known: set[str]) -> None:
         self._shop = Workshop(request.cache, request.encoder)
         self._speeds = estimate.Speeds(request.cache)
+        self._jobs = request.jobs
         tokenizer = Tokenizer.from_directory(request.encoder)
         self._parts = [
             (
@@ -99,7 +105,7 @@ class Clock:
     def before(self, run: Run) -> str:
         left = self.left()
         own = {each.key: seconds for each, seconds in left}[run.key]
-        total = sum(seconds for _, seconds in left)
+        total = sum(seconds for _, seconds in left) / self._jobs
         return f"{run}: about {own / 60:.0f} min; {len(left)} models and {total / 60:.0f} min to go"
 
 
@@ -137,6 +143,8 @@ def run_all(request: Request) -> list[measure.Row]:
 
     about = {"run": name, "scale": request.scale, "quick": request.quick}
     for part in parts:
+        if request.jobs > 1:
+            train_at_once(part, to_train(missing(part, known), shop), shop, request.jobs, clock)
         for finding in missing(part, known):
             for run in to_train([finding], shop):
                 say(clock.before(run))
@@ -155,6 +163,38 @@ def run_all(request: Request) -> list[measure.Row]:
             continue
         append(findings.overall(group, shop, **about))  # type: ignore[arg-type]
     return made
+
+
+def train_at_once(part: Part, runs: Sequence[Run], shop: Workshop, jobs: int, clock: Clock) -> None:
+    """Train these runs, so many side by side, each in a process with its share of the threads.
+
+    Raises:
+        TrainingError: a process died, or what a training failed with.
+    """
+    by_name = {str(run): run for run in runs}
+    threads = max(1, torch.get_num_threads() // jobs)
+    pieces = [
+        Piece(
+            name=name,
+            work=functools.partial(_train, shop, run, part.rows, threads),
+            needs=frozenset(str(needed) for needed in run.needs) & by_name.keys(),
+        )
+        for name, run in by_name.items()
+    ]
+
+    def hear(name: str, minutes: float | None) -> None:
+        say(clock.before(by_name[name]) if minutes is None else f"{name}: {minutes:.1f} min")
+
+    side_by_side.run(pieces, jobs, hear)
+
+
+def _train(shop: Workshop, run: Run, rows: Rows, threads: int, tell: Tell) -> None:
+    """In a process of its own: tells None at the beginning, and minutes at the end."""
+    torch.set_num_threads(threads)
+    tell(None)
+    began = time.perf_counter()
+    shop.train(run, rows)
+    tell((time.perf_counter() - began) / 60)
 
 
 def together(parts: Sequence[Part]) -> list[list[tuple[Finding, Rows]]]:

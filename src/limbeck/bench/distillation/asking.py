@@ -27,6 +27,7 @@ class Asked:
     quick: bool
     cache: Path
     results: Path
+    jobs: int
 
 
 def add_arguments(parser: argparse.ArgumentParser, results: Path, *, listed: str) -> None:
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser, results: Path, *, listed: str
     add("--list", action="store_true", help=listed)
     add("--encoder", type=Path, metavar="DIR", help="default: the demo's")
     add("--cache", type=Path, default=CACHE, metavar="DIR")
+    add("--jobs", type=int, default=1, metavar="N", help="train so many at once; default: 1")
     add("--results", type=Path, default=results, metavar="FILE")
 
 
@@ -50,6 +52,8 @@ def asked(options: argparse.Namespace, *, quick_sets: str) -> Asked:
     """
     if not 0 < options.scale <= 1:
         raise InputError(f"--scale must be above 0 and at most 1, found {options.scale:g}")
+    if options.jobs < 1:
+        raise InputError(f"--jobs must be positive, found {options.jobs}")
     if not options.data.is_dir():
         raise InputError(
             f"no directory {options.data}: the data sets are no part of limbeck; name the "
@@ -74,6 +78,7 @@ def asked(options: argparse.Namespace, *, quick_sets: str) -> Asked:
         quick=options.quick,
         cache=options.cache,
         results=options.results,
+        jobs=options.jobs,
     )
 
 

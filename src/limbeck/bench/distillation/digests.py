@@ -17,7 +17,8 @@ _PACKAGE = Path(limbeck.__file__).parent
 # Files of the forge that have no part in what a trained model is.
 _NO_PART = {
     *("__init__", "asking", "baselines", "budget", "export", "faults", "files", "golden"),
-    *("processes", "progress", "quality", "saves", "shapes", "verify"),
+    *("processes", "progress", "quality", "saves", "shapes", "side_by_side"),
+    "verify",
 }
 _SCORING = ("evaluation", "tasks", "pipeline", "runtimes", "engine", "text", "artifact")
 LENGTH = 16

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from limbeck import artifact, evaluation, measure, runtimes
+from limbeck.errors import InputError
 from limbeck.forge.recipe import latency, processes, rows, state, store
 from limbeck.forge.recipe.curve import page
 from limbeck.forge.recipe.curve.judging import Curve, Measured, Speed
 from limbeck.forge.recipe.curve.plan import POINTS, Point, points
+from limbeck.forge.recipe.curve.running import Place, at_once
 from limbeck.forge.recipe.finish import Finished
 from limbeck.forge.recipe.registry import STAGES
-from limbeck.forge.recipe.runner import Options, Say, run
+from limbeck.forge.recipe.runner import Options, Say
 from limbeck.forge.recipe.scoring import Scores
 from limbeck.forge.recipe.sections import CurveSection, Recipe
 from limbeck.forge.recipe.stage import Output
@@ -36,54 +41,61 @@ def make(
     say: Say = lambda line: None,
     lenient: Say | None = None,
     rounds: int = ROUNDS,
+    jobs: int = 1,
 ) -> Curve:
     """Make the curve of a recipe, or go on with it, and measure it.
 
     Args:
         options: as of `limbeck.forge.recipe.run`; lengths are those of [curve].
         rounds: turns of every artifact when they are timed.
+        jobs: how many patterns of a model are trained at once, by a process each. Where the recipe
+            names no threads, a new curve gives each its share of them. The artifacts are those of
+            one job with as many threads.
 
     Raises:
-        InputError: a recipe of which no curve can be made; and what `run` raises.
+        InputError: a recipe of which no curve can be made, or several jobs under torchrun; and what
+            `run` raises.
+        TrainingError: one of several jobs died.
     """
+    if jobs < 1:
+        raise InputError(f"jobs must be positive, found {jobs}")
     planned = points(recipe)
     home = recipe.run.out
     quiet = Options(resamples=options.resamples, lengths=(), save_every_s=options.save_every_s)
     with contextlib.ExitStack() as stack:
         team = stack.enter_context(processes.team())
+        if jobs > 1 and team.size > 1:
+            raise InputError(
+                f"{team.size} processes of torchrun train together; leave out torchrun, or the jobs"
+            )
 
         def opened() -> state.RunState:
             state.check_directory(home)
             stack.enter_context(store.locked(home))
-            decided = state.open_state(home, recipe.run.threads)
+            share = state.RunState(threads=max(1, torch.get_num_threads() // jobs))
+            decided = state.open_state(home, recipe.run.threads, share)
             store.make_directory(home / POINTS)
             return decided
 
         begin = team.alone(opened)
-        runs: list[Finished] = []
+        place = Place(home=home, planned=planned, options=quiet, begin=begin)
+        runs: dict[int, Finished] = {}
         for index, point in enumerate(planned):
+            if index and jobs > 1:
+                runs |= at_once(place, index, jobs, say, lenient)
+                break
             if team.first:
                 say(f"{point.name} ({index + 1} of {len(planned)})")
-            runs.append(
-                run(
-                    point.recipe,
-                    quiet,
-                    say=say,
-                    lenient=lenient,
-                    begin=begin,
-                    # the nearest first; a run of the recipe itself may have made some stages
-                    siblings=(*(one.recipe.run.out for one in reversed(planned[:index])), home),
-                    shared=home,
-                )
-            )
-            if begin.probe is None:
-                begin = team.alone(lambda out=point.recipe.run.out: _kept_state(home, out))  # type: ignore[misc]
-        return team.alone(lambda: _measured(recipe, planned, runs, options.resamples, rounds))
+            runs[index] = place.run(index, say, lenient)
+            if begin.probe is None and index == 0:
+                place = replace(place, begin=team.alone(lambda: _kept_state(home, planned[0])))
+        made = [runs[index] for index in range(len(planned))]
+        return team.alone(lambda: _measured(recipe, planned, made, options.resamples, rounds))
 
 
-def _kept_state(home: Path, first: Path) -> state.RunState:
+def _kept_state(home: Path, first: Point) -> state.RunState:
     """What the first point decided holds for the curve, also for whoever goes on with it."""
-    found = state.open_state(first, None)
+    found = state.open_state(first.recipe.run.out, None)
     state.keep(home, found)
     return found
 
