@@ -160,14 +160,14 @@ def test_figures_are_of_the_same_artifacts(made: recipe.Curve, place: Path) -> N
         assert 0 < one.size_bytes < with_files
     by_name = {one.point.name: one for one in made.measured}
     assert by_name["2-layers-dense"].speed.faster.median == 1.0
-    assert by_name["2-layers-dense"].behind is None
-    assert by_name["1-layers-4x4-50"].behind is None
-    behind = by_name["2-layers-4x4-50"].behind
-    assert behind is not None
     student = by_name["1-layers-dense"]
-    assert behind.value == pytest.approx(
-        student.value.value - by_name["2-layers-4x4-50"].value.value
-    )
+    for one in made.measured:
+        dense = one.point.pattern is None
+        assert one.rival == (None if dense else "1-layers-dense"), one.point.name
+        if one.behind is not None:
+            lost = student.value.value - one.value.value
+            assert one.behind.value == pytest.approx(lost)
+        assert (one.behind is None) == dense
     assert [one.ms for one in made.measured] == sorted(one.ms for one in made.measured)
 
 
@@ -250,6 +250,7 @@ def test_rows(made: recipe.Curve, tmp_path: Path) -> None:
         assert row.extra["kept_low"] == pytest.approx(one.kept.low)
         assert row.extra["ms_4"] == one.speeds[0].timing.p50_ms
         assert ("behind" in row.extra) == (one.behind is not None)
+        assert row.extra.get("rival") == one.rival
 
 
 # ---- several lines at once
@@ -386,23 +387,42 @@ def test_the_answer(made: recipe.Curve) -> None:
     student = _timed(_worth(made, "1-layers-dense", verdict=fine), 2.0)
     slow = _timed(_worth(made, "2-layers-1x4-50", behind=_behind(-0.03), verdict=fine), 3.0)
     even = _timed(_worth(made, "2-layers-4x4-50", behind=_behind(0.0), verdict=fine), 4.0)
-    found = dataclasses.replace(
-        made, measured=(fast, student, slow, even), gate=Limits(max_drop=1.5)
+    worse = _timed(_worth(made, "2-layers-1x4-75", behind=_behind(0.04), verdict=fine), 1.95)
+    every = tuple(
+        one if one is student else dataclasses.replace(one, rival="1-layers-dense")
+        for one in (fast, worse, student, slow, even)
     )
-    assert found.choice is student
-    text = "\n".join(judging.told(found))
-    assert "Ship 1-layers-dense: of what keeps the gate's limits (1.5 points)" in text
-    assert (
-        "2-layers-1x4-50 is more accurate than 1-layers-dense, which is as fast or faster: "
-        "+3.00 (+2.00 to +4.00) points, 3.00 ms against 2.00 ms." in text
-    )
-    assert "2-layers-4x4-50 cannot be told from 1-layers-dense, which is as fast" in text
-    assert "2-layers-4x4-75 is faster than 1-layers-dense and is less accurate than it" in text
-    none = dataclasses.replace(found, measured=(fast,))
+    found = dataclasses.replace(made, measured=every, gate=Limits(max_drop=1.5))
+    assert found.choice is not None
+    assert found.choice.point.name == "2-layers-1x4-75"
+    said = judging.told(found)
+    assert "Ship 2-layers-1x4-75: of what keeps the gate's limits (1.5 points)" in said[0]
+    assert said[2:] == [
+        "Faster than every dense student; less accurate than the fastest: 2-layers-4x4-75 "
+        "(1-layers-dense: -5.00 (-6.00 to -4.00), 1.00 ms against 2.00 ms).",
+        "Less accurate than the best dense student that is as fast: 2-layers-1x4-75 "
+        "(1-layers-dense: -4.00 (-5.00 to -3.00), 1.95 ms against 2.00 ms).",
+        "More accurate than the best dense student that is as fast: 2-layers-1x4-50 "
+        "(1-layers-dense: +3.00 (+2.00 to +4.00), 3.00 ms against 2.00 ms).",
+        "Not to be told from the best dense student that is as fast: 2-layers-4x4-50 "
+        "(1-layers-dense: +0.00 (-1.00 to +1.00), 4.00 ms against 2.00 ms).",
+    ]
+    none = dataclasses.replace(found, measured=every[:1])
     assert not none.passed
     assert "2-layers-4x4-75 loses least: all rows: loses 9" in none.refusal()
-    assert "No artifact keeps the gate's limits" in judging.told(none)[0]
+    alone = dataclasses.replace(none, measured=(dataclasses.replace(fast, behind=None),))
+    assert "No artifact keeps the gate's limits" in judging.told(alone)[0]
     assert dataclasses.replace(none, gate=None).passed
+
+
+def test_the_dense_student_to_beat() -> None:
+    dense = {"3": (3.0, 0.87), "2": (2.0, 0.88), "1": (1.0, 0.80)}
+    assert judging.rival_of(5.0, dense) == "2"  # the most accurate, and faster than need be
+    assert judging.rival_of(1.95, dense) == "2"  # a twentieth is nothing
+    assert judging.rival_of(1.9, dense) == "1"
+    assert judging.rival_of(0.5, dense) == "1"
+    assert judging.rival_of(5.0, {"3": (3.0, float("nan")), "1": (1.0, -0.2)}) == "1"
+    assert judging.rival_of(5.0, {}) is None
 
 
 # ---- the plan, and bad input
@@ -433,6 +453,30 @@ def test_the_plan_of_a_recipe_without_prune_or_distil(place: Path) -> None:
     assert last.recipe.run.out.name == last.name
 
 
+def test_rivals_are_dense_students_of_other_depths(place: Path) -> None:
+    deep = place / "deep"
+    recipes.write(deep, TEXT)
+    models.write(
+        deep / "encoder", "bert", "feature-extraction", shape=models.Shape(layers=4, hidden=32)
+    )
+    planned = curve.points(parsed(deep, TEXT + "rivals = [3, 2]\n"))
+    assert [(one.name, one.base) for one in planned[-2:]] == [
+        ("3-layers-dense", "rival"), ("2-layers-dense", "rival"),
+    ]  # fmt: skip
+    usual = next(one for one in planned if one.name == "1-layers-dense").recipe.stages[1]
+    for one in planned[-2:]:
+        begins = one.recipe.stages[1].config
+        assert begins == dataclasses.replace(usual.config, layers=one.layers)
+        assert one.body == f"{one.layers}-layers"
+    assert {one.body for one in planned} == {"4-layers", "1-layers", "3-layers", "2-layers"}
+    for wrong, message in (
+        ("[4]", r"rivals: 4 layers are not fewer than the teacher's 4"),
+        ("[2, 1]", r"rivals: the student has 1 layers too"),
+    ):
+        with pytest.raises(InputError, match=message):
+            curve.points(parsed(deep, f"{TEXT}rivals = {wrong}\n"))
+
+
 def test_qat_ends_every_point_and_structure_goes_once(place: Path) -> None:
     text = TEXT.replace("every = 1", "every = 1\nffn = 32")
     text = text.replace(
@@ -460,6 +504,9 @@ def test_curve_in_toml(place: Path) -> None:
         ("[16, 4]", '[4]\npatterns = ["4x5"]', r"curve\.patterns\[0\] must be one of 1x4"),
         ("[16, 4]", '[4]\npatterns = ["4x4", "4x4"]', r"patterns must be named, each once"),
         ("[16, 4]", "[4]\nthreads = 0", r"threads must be positive"),
+        ("[16, 4]", "[4]\nrivals = [1, 1]", r"rivals must be numbers of layers, each once"),
+        ("[16, 4]", "[4]\nrivals = [0]", r"rivals must be numbers of layers, each once"),
+        ("[16, 4]", "[4]\nrivals = [1]\nstudents = false", r"rivals are students; leave out"),
         ("[16, 4]", "[4]\nsparsity = 0.5", r"has no key 'sparsity'; did you mean 'sparsities'"),
         ("[curve]", "[curves]", r"no section \[curves\]; did you mean 'curve'"),
     ):

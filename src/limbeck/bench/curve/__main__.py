@@ -32,7 +32,7 @@ class Request(Asked):
 
     @property
     def section(self) -> CurveSection:
-        return plan.QUICK if self.quick else CurveSection()
+        return plan.QUICK if self.quick else plan.WHOLE
 
 
 def read(request: Request) -> list[Wanted]:

@@ -35,6 +35,7 @@ from limbeck.forge.training import TrainingConfig
 
 _FORGE = Path(limbeck.__file__).parent / "forge"
 _SOFT = "soft"
+WHOLE = CurveSection(rivals=(2, 1))
 QUICK = CurveSection(sparsities=(0.0, 0.5, 0.8), patterns=("4x4",))
 
 
@@ -110,7 +111,7 @@ class Wanted:
 
     @property
     def prune(self) -> PruneStage:
-        usual = curve_prune(self.data_set.criterion)
+        usual = curve_prune()
         training = _spent(self.data_set.prune, usual.prune.distil.training)
         how = replace(usual.prune, distil=replace(usual.prune.distil, training=training))
         return replace(usual, prune=how)

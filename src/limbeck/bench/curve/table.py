@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from limbeck import measure
 from limbeck.bench.markdown import Rows, markdown, where
+from limbeck.forge.recipe.curve.judging import is_as_fast
 from limbeck.report.sections import Lines, Series
 
 TITLES = {"sst2": "SST-2", "stsb": "STS-B", "squad": "SQuAD v1.1 dev", "imdb": "IMDB"}
@@ -38,7 +39,8 @@ def compression(rows: Rows) -> str:
     first = next(iter(sets.values()))[0]
     parts = [
         "int8 artifacts of one recipe each: the teacher's depth and a student of half of it, "
-        "dense and with blocks gone (outputs x inputs). Kept: per cent of the fp32 teacher's "
+        "dense and with blocks gone (outputs x inputs), and shallower dense students beside them. "
+        "Kept: per cent of the fp32 teacher's "
         "metric, with the 95 % interval of a bootstrap over rows that both answer. Milliseconds of "
         f"one text of {first.workload['tokens']} tokens, {first.threads} threads, all artifacts in "
         "turns, medians with quartiles; speed-up over the dense model of full depth. The fastest "
@@ -90,7 +92,7 @@ def said(name: str, rows: Rows) -> list[str]:
         *_nearly_all(by_pattern),
         *_at_eighty(name, by_pattern),
         *_rounding(whole),
-        *_against_the_student(rows, pruned),
+        *_against_dense(rows),
     ]
 
 
@@ -136,33 +138,25 @@ def _rounding(whole: Sequence[measure.Row]) -> list[str]:
     ]
 
 
-def _against_the_student(rows: Rows, pruned: Sequence[measure.Row]) -> list[str]:
-    student = next(
-        (row for row in rows if row.workload["base"] == "student" and _sparsity(row) == 0), None
-    )
-    known = [row for row in pruned if "behind" in row.extra]
-    if student is None or not known:
-        return []
-    better = [row for row in known if _value(row, "behind_high") < 0]
-    worse = [row for row in known if _value(row, "behind_low") > 0 and row.value >= student.value]
-    name = f"{student.subject} ({student.value:.2f} ms)"
-    if not better:
-        found = [f"No pruned model of full depth is more accurate than {name} beyond chance."]
-    else:
-        listed = ", ".join(
-            f"{row.subject} by {_ends(row, 'behind', '.2f', ' to ', -1)} points at "
-            f"{row.value:.2f} ms"
-            for row in better
-        )
-        faster = [row.subject for row in better if row.value <= student.value]
-        found = [
-            f"More accurate than {name}, dense and shallower: {listed}; as fast as it or faster: "
-            f"{', '.join(faster) or 'none of these'}."
-        ]
-    if worse:
-        listed = ", ".join(row.subject for row in worse)
-        found.append(f"{name} is faster and more accurate than {listed}: take it instead.")
-    return found
+def _against_dense(rows: Rows) -> list[str]:
+    """What is pruned beside the best dense student that is as fast."""
+    by_name = {row.subject: row for row in rows}
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        if "behind" not in row.extra:
+            continue
+        rival = by_name[str(row.extra["rival"])]
+        if not is_as_fast(rival.value, row.value):
+            groups.setdefault("Faster than every dense student", []).append(row.subject)
+            continue
+        head = "Not to be told from the best dense student that is as fast"
+        if _value(row, "behind_high") < 0:
+            head = "More accurate than the best dense student that is as fast"
+        if _value(row, "behind_low") > 0:
+            head = "Less accurate than a dense student that is as fast: take that one instead"
+        points = _ends(row, "behind", "+.2f", " to ", -1)
+        groups.setdefault(head, []).append(f"{row.subject} ({rival.subject}: {points})")
+    return [f"{head}: {', '.join(named)}." for head, named in groups.items()]
 
 
 def picture(name: str, rows: Rows) -> Lines:
@@ -177,6 +171,9 @@ def picture(name: str, rows: Rows) -> Lines:
                 lines.setdefault(line, list(dense)).append(row)
         if dense and own == dense:
             lines[f"{dense[0].workload['layers']} layers"] = dense
+    every = sorted((row for row in rows if _sparsity(row) == 0), key=lambda row: row.value)
+    if any(row.workload["base"] == "rival" for row in every):
+        lines["dense"] = every
     asked = rows[0].workload
     return Lines(
         title=f"{TITLES[name]}: what is kept at which speed",

@@ -14,7 +14,6 @@ from limbeck.evaluation import Examples
 from limbeck.evaluation.examples import Problem
 from limbeck.forge import files
 from limbeck.forge.examples import TrainingSet, training_set
-from limbeck.forge.prune.criteria import Criterion
 from limbeck.forge.questions import QuestionSet
 from limbeck.forge.rows import AnyRows, split_off
 
@@ -36,9 +35,9 @@ class DataSet:
 
     train_rows: how many rows are trained on, None: all that are left of the file. held_out: rows of
     the training file that are set aside, to choose by. test_rows: how many rows of the test file
-    are answered, drawn once for all; None: all. criterion, prune: of each pruning from one sparsity
-    to the next, on the rows to train on and those without labels; qat: after the last pruning,
-    None: there is none (`limbeck.bench.curve`).
+    are answered, drawn once for all; None: all. prune: each pruning from one sparsity to the next,
+    on the rows to train on and those without labels; qat: after the last pruning, None: there is
+    none (`limbeck.bench.curve`).
     """
 
     name: str
@@ -53,7 +52,6 @@ class DataSet:
     max_tokens: int = 128
     teacher: Budget
     student: Budget
-    criterion: Criterion = "snip-momentum"
     prune: Budget = Budget(epochs=1, learning_rate=1.5e-4)
     qat: Budget | None = None
     note: str = ""

@@ -7,7 +7,6 @@ from limbeck.errors import ModelError
 from limbeck.evaluation import Limits
 from limbeck.forge.learning import DistilConfig
 from limbeck.forge.prune import PruneConfig
-from limbeck.forge.prune.criteria import Criterion
 from limbeck.forge.recipe.sections import (
     DataSection,
     Recipe,
@@ -70,15 +69,11 @@ def recipe_for(
     return Recipe(data=data, run=run, task=task, stages=stages, gate=gate)
 
 
-def curve_prune(criterion: Criterion = "reconstruction") -> PruneStage:
+def curve_prune() -> PruneStage:
     """Each pruning of a curve whose recipe has no stage "prune": a step from one sparsity to the
     next takes less than one from the dense model would. See docs/decisions/0019."""
     training = TrainingConfig(
         epochs=3.0, batch_size=64, learning_rate=1.5e-4, freeze_embeddings=True
     )
-    how = PruneConfig(
-        criterion=criterion,
-        allocation="uniform" if criterion == "reconstruction" else "global",
-        distil=DistilConfig(soft_weight=1.0, training=training),
-    )
+    how = PruneConfig(distil=DistilConfig(soft_weight=1.0, training=training))
     return PruneStage(prune=how)

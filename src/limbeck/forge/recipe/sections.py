@@ -83,7 +83,8 @@ class CurveSection:
     tokens: lengths of the one text that is timed, of which the longest decides what is fast.
     threads: of the engine meanwhile; one by default, for those of a model that has just run still
     spin when the next one begins. students: whether the shallower student and its pruned forms
-    stand beside the teacher's.
+    stand beside the teacher's. rivals: depths of further dense students, distilled as it is: what
+    is pruned has to be better than a dense model that is as fast.
     """
 
     sparsities: tuple[float, ...] = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -91,8 +92,15 @@ class CurveSection:
     tokens: tuple[int, ...] = (8, 32, 128)
     threads: int = 1
     students: bool = True
+    rivals: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        if len(set(self.rivals)) < len(self.rivals) or any(one < 1 for one in self.rivals):
+            raise InputError(
+                f"rivals must be numbers of layers, each once, found {list(self.rivals)}"
+            )
+        if self.rivals and not self.students:
+            raise InputError("rivals are students; leave out students = false")
         if not self.sparsities or not all(0 <= one < 1 for one in self.sparsities):
             raise InputError(
                 f"sparsities must be from 0 and below 1, found {list(self.sparsities)}"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from limbeck.evaluation import Interval, Limits, Verdict
 from limbeck.forge.recipe.curve.plan import Point
 from limbeck.measure import Ratio, Timing
+
+# Times of two models that lie no further apart are the same.
+_AS_FAST = 1.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +30,9 @@ class Measured:
 
     sparsity: share of the encoder's blocks that is gone, as pruning found it. value: the headline
     metric; drop: against the teacher; kept: per cent of the teacher's, NaN where there is nothing
-    to keep; rounding: lost in the export alone. behind: how much the dense student is above it, of
-    pruned full-depth artifacts. verdict: of the gate, where there is one. seconds: to train it from
-    its dense model.
+    to keep; rounding: lost in the export alone. rival: of what is pruned, the dense student that it
+    has to be better than (`rival_of`); behind: how much that one is above it. verdict: of the gate,
+    where there is one. seconds: to train it from its dense model.
     """
 
     point: Point
@@ -40,6 +43,7 @@ class Measured:
     drop: Interval
     kept: Interval
     rounding: Interval
+    rival: str | None
     behind: Interval | None
     verdict: Verdict | None
     size_bytes: int
@@ -151,39 +155,51 @@ def told(curve: Curve) -> list[str]:
             )
     named = ", ".join(one.point.name for one in curve.front)
     found.append(f"No other artifact is both as fast and as accurate as: {named}.")
-    student = next(
-        (one for one in curve.measured if (one.point.base, one.point.sparsity) == ("student", 0)),
-        None,
-    )
-    if student is not None:
-        found += [_against(one, student) for one in _pruned(curve)]
-    return found
+    return found + _against_rivals(curve)
 
 
-def _pruned(curve: Curve) -> list[Measured]:
-    """Pruned full-depth artifacts, by pattern, the sparsest last."""
-    return sorted(
-        (one for one in curve.measured if one.behind is not None),
-        key=lambda one: (one.point.pattern or "", one.point.sparsity),
-    )
+def rival_of(ms: float, dense: Mapping[str, tuple[float, float]]) -> str | None:
+    """Which dense student a pruned model of so many milliseconds has to be better than.
+
+    Args:
+        dense: name -> milliseconds and metric.
+
+    Returns:
+        The most accurate of those that are as fast, to a twentieth; where none is, the fastest;
+        None where there is no dense student.
+    """
+    as_fast = [name for name, (theirs, _) in dense.items() if is_as_fast(theirs, ms)]
+    if as_fast:
+        return max(as_fast, key=lambda name: -_last(-dense[name][1]))
+    return min(dense, key=lambda name: dense[name][0], default=None)
+
+
+def is_as_fast(ms: float, other_ms: float) -> bool:
+    """Whether a model of so many milliseconds is as fast as another one, or faster."""
+    return ms <= _AS_FAST * other_ms
 
 
 def beats(behind: Interval) -> str:
-    """Whether a pruned model is better than the student that is `behind` above it."""
+    """What a pruned model is beside one that is `behind` above it."""
     if behind.high < 0:
-        return "is more accurate than"
+        return "More accurate than"
     if behind.low > 0:
-        return "is less accurate than"
-    return "cannot be told from"
+        return "Less accurate than"
+    return "Not to be told from"
 
 
-def _against(one: Measured, student: Measured) -> str:
-    """A pruned full-depth artifact and the dense student, if that is as fast."""
-    name, other = one.point.name, student.point.name
-    assert one.behind is not None
-    times = f"{one.ms:.2f} ms against {student.ms:.2f} ms"
-    quality = f"{points_of(one.behind, -1)} points"
-    verb = beats(one.behind)
-    if student.ms <= one.ms:
-        return f"{name} {verb} {other}, which is as fast or faster: {quality}, {times}."
-    return f"{name} is faster than {other} and {verb} it: {quality}, {times}."
+def _against_rivals(curve: Curve) -> list[str]:
+    """Pruned models beside the dense students that are as fast, in groups."""
+    by_name = {one.point.name: one for one in curve.measured}
+    groups: dict[str, list[str]] = {}
+    for one in curve.measured:
+        if one.behind is None or one.rival is None:
+            continue
+        rival = by_name[one.rival]
+        times = f"{one.ms:.2f} ms against {rival.ms:.2f} ms"
+        said = f"{one.point.name} ({rival.point.name}: {points_of(one.behind, -1)}, {times})"
+        head = f"{beats(one.behind)} the best dense student that is as fast"
+        if not is_as_fast(rival.ms, one.ms):
+            head = f"Faster than every dense student; {beats(one.behind).lower()} the fastest"
+        groups.setdefault(head, []).append(said)
+    return [f"{head}: {', '.join(named)}." for head, named in groups.items()]

@@ -8,7 +8,7 @@ the end, of all artifacts in turns: a figure of another hour is no figure to com
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ from limbeck import artifact, evaluation, measure, runtimes
 from limbeck.errors import InputError
 from limbeck.forge.recipe import latency, processes, rows, state, store
 from limbeck.forge.recipe.curve import page
-from limbeck.forge.recipe.curve.judging import Curve, Measured, Speed
+from limbeck.forge.recipe.curve.judging import Curve, Measured, Speed, rival_of
 from limbeck.forge.recipe.curve.plan import POINTS, Point, points
 from limbeck.forge.recipe.curve.running import Place, at_once
-from limbeck.forge.recipe.finish import Finished
+from limbeck.forge.recipe.finish import Finished, Step
 from limbeck.forge.recipe.registry import STAGES
 from limbeck.forge.recipe.runner import Options, Say
 from limbeck.forge.recipe.scoring import Scores
 from limbeck.forge.recipe.sections import CurveSection, Recipe
-from limbeck.forge.recipe.stage import Output
 
 FILE = "curve.json"
 PAGE = "curve.html"
@@ -110,16 +109,13 @@ def _measured(
     home, section = recipe.run.out, recipe.curve or CurveSection()
     scores = Scores(rows=_rows(recipe), kept=home / "figures", resamples=resamples)
     speeds, threads, isa = _timed(planned, runs, section, rounds)
-    student = next(
-        (
-            one.steps[-1].output
-            for point, one in zip(planned, runs, strict=True)
-            if (point.base, point.pattern) == ("student", None)
-        ),
-        None,
-    )
+    students = {
+        point.name: one.steps[-1]
+        for point, one in zip(planned, runs, strict=True)
+        if point.pattern is None and point.base != "teacher"
+    }
     found = [
-        _one(recipe, point, one, speeds[point.name], scores, student)
+        _one(recipe, point, one, speeds, scores, students)
         for point, one in zip(planned, runs, strict=True)
     ]
     first = runs[0].steps[0].quality
@@ -177,16 +173,23 @@ def _one(
     recipe: Recipe,
     point: Point,
     made: Finished,
-    speeds: tuple[Speed, ...],
+    speeds: Mapping[str, tuple[Speed, ...]],
     scores: Scores,
-    student: Output | None,
+    students: Mapping[str, Step],
 ) -> Measured:
+    """students: the dense ones, by name."""
     teacher, last = made.steps[0].output, made.steps[-1]
     assert last.lost is not None
     pruned = [step.done for step in made.steps if step.output.kind == "pruned"]
-    behind = None
-    if student is not None and point.base == "teacher" and pruned:
-        behind = scores.drop(student, last.output)
+    rival = behind = None
+    if pruned:
+        dense = {
+            name: (speeds[name][-1].timing.p50_ms, step.quality.value)
+            for name, step in students.items()
+        }
+        rival = rival_of(speeds[point.name][-1].timing.p50_ms, dense)
+    if rival is not None:
+        behind = scores.drop(students[rival].output, last.output)
     with artifact.read(made.artifact, verify=False) as stored:
         size = stored.size_bytes
     return Measured(
@@ -198,11 +201,12 @@ def _one(
         drop=made.whole.drop,
         kept=scores.share(teacher, last.output),
         rounding=last.lost.drop,
+        rival=rival,
         behind=behind,
         verdict=None if recipe.gate is None else evaluation.judge(made.whole, recipe.gate),
         size_bytes=size,
         seconds=sum(
             step.done.seconds for step in made.steps if step.output.kind in ("pruned", "quantized")
         ),
-        speeds=speeds,
+        speeds=speeds[point.name],
     )

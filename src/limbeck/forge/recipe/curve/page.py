@@ -95,13 +95,13 @@ def write(curve: Curve) -> Path:
 
 def _series(curve: Curve, x: Any) -> list[Series]:
     """One line a body and pattern, from the dense model on."""
-    dense = {one.point.base: one for one in curve.measured if one.point.pattern is None}
+    dense = {one.point.body: one for one in curve.measured if one.point.pattern is None}
     lines: dict[str, list[Measured]] = {}
     for one in sorted(curve.measured, key=lambda one: (one.point.line, one.point.sparsity)):
         if one.point.pattern is not None:
-            lines.setdefault(one.point.line, [dense[one.point.base]]).append(one)
-    if not lines:
-        lines = {one.point.line: [one] for one in dense.values()}
+            lines.setdefault(one.point.line, [dense[one.point.body]]).append(one)
+    if not lines or any(one.point.base == "rival" for one in dense.values()):
+        lines["dense"] = list(dense.values())
     return [
         Series(
             name=name,
@@ -204,7 +204,8 @@ def as_json(curve: Curve) -> dict[str, Any]:
                 "drop": _fields(one.drop),
                 "kept": _fields(one.kept),
                 "rounding": _fields(one.rounding),
-                "behind_student": None if one.behind is None else _fields(one.behind),
+                "rival": one.rival,
+                "behind": None if one.behind is None else _fields(one.behind),
                 "gate": None
                 if one.verdict is None
                 else {"passed": one.verdict.passed, "problems": list(one.verdict.problems)},

@@ -21,7 +21,7 @@ from limbeck.forge.recipe.stages.prune import PruneStage
 from limbeck.huggingface.configuration import encoder_spec
 
 POINTS = "points"
-Base = Literal["teacher", "student"]
+Base = Literal["teacher", "student", "rival"]
 # What a curve knows how to put together, and how often a recipe may have it.
 _KINDS = {"teacher": 1, "distil": None, "prune": 1, "qat": 1, "export": 1, "verify": 1}
 
@@ -41,6 +41,11 @@ class Point:
     def line(self) -> str:
         """The name of what it was pruned from, and the pattern."""
         return self.name.rsplit("-", 1)[0]
+
+    @property
+    def body(self) -> str:
+        """The name of the dense model that it is, or was pruned from."""
+        return self.line if self.pattern is None else self.line.rsplit("-", 1)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,8 @@ def points(recipe: Recipe) -> list[Point]:
     made = []
     for body in bodies:
         made.append(_point(recipe, body, None, (), end))
+        if body.base == "rival":
+            continue
         for pattern in section.patterns:
             for count in range(1, len(section.pruned) + 1):
                 chain = _chain(cut, pattern, section.pruned[:count])
@@ -122,7 +129,21 @@ def _bodies(
     student = replace(_student(distil[0].config, whole), base="student", stages=(teacher, *distil))
     if student.name == whole.name:
         student = replace(student, name=f"{student.name}-student")
-    return [whole, student]
+    found = [whole, student]
+    for layers in section.rivals:
+        if layers >= whole.layers:
+            raise InputError(
+                f"[curve] rivals: {layers} layers are not fewer than the teacher's {whole.layers}"
+            )
+        begins = replace(
+            distil[0].config, layers=layers, take=None, shape=None, random=False, encoder=None
+        )
+        rival = _student(begins, whole)
+        if rival.name == student.name:
+            raise InputError(f"[curve] rivals: the student has {layers} layers too; leave them out")
+        first = replace(distil[0], config=begins)
+        found.append(replace(rival, base="rival", stages=(teacher, first, *distil[1:])))
+    return found
 
 
 def _student(config: DistilStage, teacher: _Body) -> _Body:

@@ -52,8 +52,8 @@ def _row(one: Measured, curve: Curve, run: str, about: Facts) -> measure.Row:
         "train_minutes": one.seconds / 60,
         "front": int(one in curve.front),
     }
-    if one.behind is not None:
-        extra |= _interval("behind", one.behind, 100)
+    if one.behind is not None and one.rival is not None:
+        extra |= {"rival": one.rival, **_interval("behind", one.behind, 100)}
     for speed in one.speeds[:-1]:
         extra |= {
             f"ms_{speed.tokens}": speed.timing.p50_ms,

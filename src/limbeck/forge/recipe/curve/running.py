@@ -75,18 +75,18 @@ def at_once(
 def lines(place: Place, first: int, lenient: bool) -> list[Piece]:
     """What is left to be run, dense models first, for others wait for them."""
     made = {point.line for point in place.planned[:first]}
-    dense = {point.base: point.line for point in place.planned if point.pattern is None}
     points: dict[str, list[int]] = {}
     for index, point in enumerate(place.planned[first:], first):
         points.setdefault(point.line, []).append(index)
-    return [
+    found = [
         Piece(
             name=name,
             work=functools.partial(_line, place, tuple(indexes), lenient),
-            needs=frozenset({dense[place.planned[indexes[0]].base]} - made - {name}),
+            needs=frozenset({place.planned[indexes[0]].body} - made - {name}),
         )
-        for name, indexes in sorted(points.items(), key=lambda one: one[0] not in dense.values())
+        for name, indexes in points.items()
     ]
+    return sorted(found, key=lambda piece: place.planned[points[piece.name][0]].pattern is not None)
 
 
 def _line(place: Place, indexes: Sequence[int], lenient: bool, tell: Tell) -> None:
