@@ -143,7 +143,7 @@ def _against_dense(rows: Rows) -> list[str]:
     by_name = {row.subject: row for row in rows}
     groups: dict[str, list[str]] = {}
     for row in rows:
-        if "behind" not in row.extra:
+        if not {"behind", "rival"} <= row.extra.keys():
             continue
         rival = by_name[str(row.extra["rival"])]
         if not is_as_fast(rival.value, row.value):
