@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import multiprocessing
@@ -10,7 +9,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +234,20 @@ def test_what_it_leaves(made: recipe.Curve, place: Path, tmp_path: Path) -> None
     assert "http://" not in html.replace("http://www.w3.org", "")
 
 
+def test_rivals_have_a_line_over_time_and_none_over_sparsity(
+    made: recipe.Curve, tmp_path: Path
+) -> None:
+    (student,) = [one for one in made.measured if one.point.name == "1-layers-dense"]
+    point = dataclasses.replace(student.point, name="3-layers-dense", base="rival")
+    rival = dataclasses.replace(student, point=point)
+    wider = dataclasses.replace(
+        made, measured=(*made.measured, rival), page=tmp_path / "curve.html"
+    )
+    html = page.write(wider).read_text()
+    assert html.count("<polyline") == 9  # four lines in each of two plots, and the dense models
+    assert html.count("<title>dense: ") == 3
+
+
 def test_rows(made: recipe.Curve, tmp_path: Path) -> None:
     measure.append_rows(tmp_path / "rows.jsonl", curve.rows(made, {"data_set": "tiny"}))
     rows = measure.read_rows(tmp_path / "rows.jsonl")
@@ -256,20 +268,6 @@ def test_rows(made: recipe.Curve, tmp_path: Path) -> None:
 # ---- several lines at once
 
 
-@contextlib.contextmanager
-def fault(text: str) -> Iterator[None]:
-    """Planned for the processes that are started inside the block, and not for this one."""
-    before = os.environ.get(faults.VARIABLE)
-    os.environ[faults.VARIABLE] = text
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[faults.VARIABLE]
-        else:
-            os.environ[faults.VARIABLE] = before
-
-
 def test_lines_and_what_they_wait_for(place: Path) -> None:
     planned = curve.points(recipe.read(place / "recipe.toml"))
     shared = running.Place(
@@ -285,17 +283,21 @@ def test_lines_and_what_they_wait_for(place: Path) -> None:
     ]
 
 
-def test_several_jobs_make_the_same(made: recipe.Curve, place: Path, tmp_path: Path) -> None:
+def test_several_jobs_make_the_same(
+    made: recipe.Curve, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = recipe.read(recipes.write(tmp_path, TEXT, rows=120))
     out, said = tmp_path / "run", []
-    # a line's process dies, and another one's disk is full: what was done before is kept
-    with (
-        fault("progress:10:kill"),
-        pytest.raises(TrainingError, match=r"2-layers-.x4 died \(exit code 137\)"),
+    # a line's process dies, and another one's disk is full: what was done before is kept. Faults
+    # are planned where a process starts, so that this one has none
+    for planned, message in (
+        ("progress:10:kill", r"2-layers-.x4 died \(exit code 137\)"),
+        ("rename:9:ENOSPC", "No space left on device"),
     ):
-        recipe.make_curve(wanted, OPTIONS, jobs=2)
-    with fault("rename:9:ENOSPC"), pytest.raises(TrainingError, match="No space left on device"):
-        recipe.make_curve(wanted, OPTIONS, jobs=2)
+        monkeypatch.setenv(faults.VARIABLE, planned)
+        with pytest.raises(TrainingError, match=message):
+            recipe.make_curve(wanted, OPTIONS, jobs=2)
+    monkeypatch.delenv(faults.VARIABLE)
     assert multiprocessing.active_children() == []
     begun = Counter(events(out))
     assert begun["teacher"] == 1
@@ -325,7 +327,7 @@ def test_jobs_share_the_threads(tmp_path: Path) -> None:
         assert json.loads((run / "run.json").read_text())["threads"] == 2
 
 
-def test_jobs_that_cannot_be(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_jobs_that_cannot_be(place: Path) -> None:
     wanted = recipe.read(place / "recipe.toml")
     with pytest.raises(InputError, match="jobs must be positive, found 0"):
         recipe.make_curve(wanted, jobs=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def write(curve: Curve) -> Path:
             title=f"{curve.metric} over milliseconds for {longest} tokens",
             x_label="milliseconds, median",
             y_label=f"{curve.metric}; numbers are sparsities in per cent",
-            series=_series(curve, lambda one: one.ms),
+            series=[*_series(curve, lambda one: one.ms), *_rivals(curve)],
         ),
         Lines(
             title=f"{curve.metric} over sparsity",
@@ -100,16 +101,25 @@ def _series(curve: Curve, x: Any) -> list[Series]:
     for one in sorted(curve.measured, key=lambda one: (one.point.line, one.point.sparsity)):
         if one.point.pattern is not None:
             lines.setdefault(one.point.line, [dense[one.point.body]]).append(one)
-    if not lines or any(one.point.base == "rival" for one in dense.values()):
-        lines["dense"] = list(dense.values())
-    return [
-        Series(
-            name=name,
-            points=[(x(one), one.value.value) for one in line],
-            labels=[percent(one.point.sparsity) for one in line],
-        )
-        for name, line in lines.items()
-    ]
+    if not lines:
+        lines = {one.point.line: [one] for one in dense.values()}
+    return [_line(name, line, x) for name, line in lines.items()]
+
+
+def _rivals(curve: Curve) -> list[Series]:
+    """One line through the dense models, where there are more of them than lines begin with."""
+    dense = [one for one in curve.measured if one.point.pattern is None]
+    if not any(one.point.base == "rival" for one in dense):
+        return []
+    return [_line("dense", dense, lambda one: one.ms)]
+
+
+def _line(name: str, line: Sequence[Measured], x: Any) -> Series:
+    return Series(
+        name=name,
+        points=[(x(one), one.value.value) for one in line],
+        labels=[percent(one.point.sparsity) for one in line],
+    )
 
 
 def _table(curve: Curve) -> Table:
