@@ -15,6 +15,7 @@ from limbeck.measure.timing import (
     Timing,
     interleave,
     interleave_blocks,
+    is_as_fast,
     percentile,
     ratio,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "commit",
     "interleave",
     "interleave_blocks",
+    "is_as_fast",
     "latest_run",
     "machine",
     "new_run",

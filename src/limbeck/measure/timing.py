@@ -18,6 +18,7 @@ from limbeck.errors import InputError
 
 # Runs a block of n calls and returns the seconds that each call took.
 Block = Callable[[int], Sequence[float]]
+_AS_FAST = 1.05
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -111,6 +112,12 @@ def ratio(slower: Timing, faster: Timing) -> Ratio:
         high=percentile(pairs, 0.75),
         rounds=len(pairs),
     )
+
+
+def is_as_fast(ms: float, other_ms: float) -> bool:
+    """Whether something of so many milliseconds is as fast as another one, or faster: times that
+    lie no further apart than a twentieth are the same."""
+    return ms <= _AS_FAST * other_ms
 
 
 def interleave_blocks(

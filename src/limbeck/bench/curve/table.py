@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from limbeck import measure
 from limbeck.bench.markdown import Rows, markdown, where
-from limbeck.forge.recipe.curve.judging import is_as_fast
 from limbeck.report.sections import Lines, Series
 
 TITLES = {"sst2": "SST-2", "stsb": "STS-B", "squad": "SQuAD v1.1 dev", "imdb": "IMDB"}
@@ -148,7 +147,7 @@ def _against_dense(rows: Rows) -> list[str]:
         if not {"behind", "rival"} <= row.extra.keys():
             continue
         rival = by_name[str(row.extra["rival"])]
-        if not is_as_fast(rival.value, row.value):
+        if not measure.is_as_fast(rival.value, row.value):
             groups.setdefault("Faster than every dense student", []).append(row.subject)
             continue
         head = "Not to be told from the best dense student that is as fast"

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
 from limbeck import measure
-from limbeck.bench.distillation import digests, estimate, findings, plan, sets
+from limbeck.bench.distillation import at_once, digests, estimate, findings, plan, sets
 from limbeck.bench.distillation.asking import Asked, add_arguments, asked, known_keys, say
 from limbeck.bench.distillation.plan import Finding, Run
 from limbeck.bench.distillation.sets import DataSet, Rows
 from limbeck.bench.distillation.work import Workshop
 from limbeck.errors import InputError, LimbeckError
-from limbeck.forge import side_by_side
-from limbeck.forge.side_by_side import Piece, Tell
 from limbeck.tasks import bootstrap
 from limbeck.text import Tokenizer
 
@@ -142,9 +137,14 @@ def run_all(request: Request) -> list[measure.Row]:
         say(_line(row))
 
     about = {"run": name, "scale": request.scale, "quick": request.quick}
+    if request.jobs > 1:
+
+        def hear(run: Run, minutes: float | None) -> None:
+            say(clock.before(run) if minutes is None else f"{run}: {minutes:.1f} min")
+
+        runs = [(run, part.rows) for part in parts for run in to_train(missing(part, known), shop)]
+        at_once.train(runs, shop, request.jobs, hear)
     for part in parts:
-        if request.jobs > 1:
-            train_at_once(part, to_train(missing(part, known), shop), shop, request.jobs, clock)
         for finding in missing(part, known):
             for run in to_train([finding], shop):
                 say(clock.before(run))
@@ -163,38 +163,6 @@ def run_all(request: Request) -> list[measure.Row]:
             continue
         append(findings.overall(group, shop, **about))  # type: ignore[arg-type]
     return made
-
-
-def train_at_once(part: Part, runs: Sequence[Run], shop: Workshop, jobs: int, clock: Clock) -> None:
-    """Train these runs, so many side by side, each in a process with its share of the threads.
-
-    Raises:
-        TrainingError: a process died, or what a training failed with.
-    """
-    by_name = {str(run): run for run in runs}
-    threads = max(1, torch.get_num_threads() // jobs)
-    pieces = [
-        Piece(
-            name=name,
-            work=functools.partial(_train, shop, run, part.rows, threads),
-            needs=frozenset(str(needed) for needed in run.needs) & by_name.keys(),
-        )
-        for name, run in by_name.items()
-    ]
-
-    def hear(name: str, minutes: float | None) -> None:
-        say(clock.before(by_name[name]) if minutes is None else f"{name}: {minutes:.1f} min")
-
-    side_by_side.run(pieces, jobs, hear)
-
-
-def _train(shop: Workshop, run: Run, rows: Rows, threads: int, tell: Tell) -> None:
-    """In a process of its own: tells None at the beginning, and minutes at the end."""
-    torch.set_num_threads(threads)
-    tell(None)
-    began = time.perf_counter()
-    shop.train(run, rows)
-    tell((time.perf_counter() - began) / 60)
 
 
 def together(parts: Sequence[Part]) -> list[list[tuple[Finding, Rows]]]:

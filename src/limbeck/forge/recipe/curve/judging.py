@@ -9,10 +9,7 @@ from pathlib import Path
 
 from limbeck.evaluation import Interval, Limits, Verdict
 from limbeck.forge.recipe.curve.plan import Point
-from limbeck.measure import Ratio, Timing
-
-# Times of two models that lie no further apart are the same.
-_AS_FAST = 1.05
+from limbeck.measure import Ratio, Timing, is_as_fast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +169,6 @@ def rival_of(ms: float, dense: Mapping[str, tuple[float, float]]) -> str | None:
     if as_fast:
         return max(as_fast, key=lambda name: -_last(-dense[name][1]))
     return min(dense, key=lambda name: dense[name][0], default=None)
-
-
-def is_as_fast(ms: float, other_ms: float) -> bool:
-    """Whether a model of so many milliseconds is as fast as another one, or faster."""
-    return ms <= _AS_FAST * other_ms
 
 
 def beats(behind: Interval) -> str:
