@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +177,22 @@ def test_several_jobs_train_the_same_models(
     ]
     assert trained[0] == trained[1]
     assert len(trained[0]) == 5
+
+
+def test_several_jobs_are_done_as_the_command_is_typed(
+    folder: Path, encoder: Path, tmp_path: Path
+) -> None:
+    """What `python -m` runs is called `__main__`, which other processes cannot import."""
+    for name in ("sst2/train", "sst2/validation"):
+        packed = tmp_path / f"{name}.jsonl.gz"
+        packed.parent.mkdir(exist_ok=True)
+        packed.write_bytes(gzip.compress((folder / f"{name}.jsonl").read_bytes()))
+    typed = [sys.executable, "-m", "limbeck.bench.distillation", "--jobs", "2"]
+    chosen = ("--only", "sst2", "--methods", "soft,hard", "--seeds", "0")
+    call = [*typed, *arguments(tmp_path, encoder, tmp_path, *chosen)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "7 rows appended" in done.stdout
 
 
 def test_every_method_runs_and_the_table_shows_them(
