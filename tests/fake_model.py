@@ -56,6 +56,7 @@ class FakeModel:
         self._tokenizer = Tokenizer.from_bytes(tokenizer_json(kind))
         self._logits = logits
         self.batches: list[PackedBatch] = []
+        self.alone: list[bool] = []
         self.spec = ModelSpec(
             encoder=EncoderSpec(
                 architecture=architecture,
@@ -90,9 +91,11 @@ class FakeModel:
         type_ids: Sequence[Sequence[int]] | None = None,
         *,
         output: str = "logits",
+        alone: bool = False,
     ) -> npt.NDArray[np.float32]:
         batch = ids if isinstance(ids, PackedBatch) else pack(ids, type_ids)
         self.batches.append(batch)
+        self.alone.append(alone)
         rows = np.split(batch.ids, batch.cu_seqlens[1:-1])
         types = (
             [np.zeros_like(row) for row in rows]

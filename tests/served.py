@@ -24,6 +24,12 @@ def settings_of(*names: str, **sections: Any) -> Settings:
     return Settings.model_validate({"models": models, **sections})
 
 
+def _on_any_machine(settings: Settings) -> Settings:
+    """One worker unless they say how many, not one for each thread that there happens to be."""
+    server = settings.server.model_copy(update={"instances": settings.server.instances or 1})
+    return settings.model_copy(update={"server": server})
+
+
 @asynccontextmanager
 async def serving(
     models: Mapping[str, Callable[[], Model]], settings: Settings | None = None, **sections: Any
@@ -33,7 +39,8 @@ async def serving(
     def load(model: ModelSettings) -> Model:
         return models[model.path]()
 
-    service = Service(settings or settings_of(*models, **sections), loading=load)
+    asked = _on_any_machine(settings or settings_of(*models, **sections))
+    service = Service(asked, loading=load)
     try:
         await service.start()
         yield service

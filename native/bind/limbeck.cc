@@ -89,9 +89,9 @@ void limbeck_model_destroy(LimbeckModel* model) { delete model; }
 
 int32_t limbeck_model_forward(LimbeckModel* model, const int32_t* ids, const int32_t* type_ids,
                               const int32_t* cu_seqlens, int32_t sequences, int32_t output, float* out,
-                              int64_t out_size, char* error, int32_t error_size) {
+                              int64_t out_size, int32_t alone, char* error, int32_t error_size) {
   return Guard(error, error_size,
-               [&] { model->model.Forward(ids, type_ids, cu_seqlens, sequences, output, out, out_size); });
+               [&] { model->model.Forward(ids, type_ids, cu_seqlens, sequences, output, out, out_size, alone != 0); });
 }
 
 int32_t limbeck_model_profile(LimbeckModel* model, const int32_t* ids, const int32_t* type_ids,
@@ -101,7 +101,7 @@ int32_t limbeck_model_profile(LimbeckModel* model, const int32_t* ids, const int
   return Guard(error, error_size, [&] {
     const int64_t tokens = sequences > 0 ? std::max<int64_t>(cu_seqlens[sequences], 0) : 0;
     limbeck::Profile profile(model->model.threads(), model->model.MostSpans(std::max(sequences, 0), tokens));
-    model->model.Forward(ids, type_ids, cu_seqlens, sequences, output, out, out_size, &profile);
+    model->model.Forward(ids, type_ids, cu_seqlens, sequences, output, out, out_size, false, &profile);
     *spans_count = 0;
     for (const std::vector<LimbeckSpan>& own : profile.spans()) {
       for (const LimbeckSpan& span : own) {

@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-#define LIMBECK_ABI_VERSION 3
+#define LIMBECK_ABI_VERSION 4
 #define LIMBECK_API __attribute__((visibility("default")))
 
 enum LimbeckActivation {
@@ -117,12 +117,13 @@ LIMBECK_API int32_t limbeck_model_create(const LimbeckModelSpec* spec, const Lim
 LIMBECK_API void limbeck_model_destroy(LimbeckModel* model);
 
 // ids [T]; type_ids [T] or NULL; cu_seqlens [B + 1]; out as LimbeckOutput says. Safe to call from many threads at once.
+// `alone`: not 0 where no other pass runs meanwhile; this one then gets the threads of all instances.
 LIMBECK_API int32_t limbeck_model_forward(LimbeckModel* model, const int32_t* ids, const int32_t* type_ids,
                                           const int32_t* cu_seqlens, int32_t sequences, int32_t output, float* out,
-                                          int64_t out_size, char* error, int32_t error_size);
+                                          int64_t out_size, int32_t alone, char* error, int32_t error_size);
 
-// As limbeck_model_forward, and what each thread did meanwhile: up to `spans_size` spans, thread by thread, and how
-// many there were in all.
+// As limbeck_model_forward in one instance, and what each thread did meanwhile: up to `spans_size` spans, thread by
+// thread, and how many there were in all.
 LIMBECK_API int32_t limbeck_model_profile(LimbeckModel* model, const int32_t* ids, const int32_t* type_ids,
                                           const int32_t* cu_seqlens, int32_t sequences, int32_t output, float* out,
                                           int64_t out_size, LimbeckSpan* spans, int64_t spans_size,

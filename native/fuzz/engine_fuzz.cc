@@ -84,7 +84,7 @@ std::vector<float> Forward(const Handle& model, const BatchCandidate& batch) {
   char error[64] = "";
   const int32_t failed = limbeck_model_forward(
       model.get(), batch.ids.data(), batch.has_types ? batch.type_ids.data() : nullptr, batch.cu_seqlens.data(),
-      batch.sequences, batch.output, out.data(), batch.out_size, error, sizeof(error));
+      batch.sequences, batch.output, out.data(), batch.out_size, 0, error, sizeof(error));
   CheckMessage(failed != 0, error, sizeof(error));
   if (batch.owed == Owed::kAnswer) OWED(failed == 0, "a sound batch was refused: %s", error);
   if (batch.owed == Owed::kRefusal) OWED(failed != 0, "a batch was accepted in spite of: %s", batch.fault.c_str());

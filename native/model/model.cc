@@ -245,14 +245,14 @@ size_t Model::MostSpans(int64_t sequences, int64_t tokens) const {
 }
 
 void Model::Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences,
-                    int32_t output, float* out, int64_t out_size, Profile* profile) {
+                    int32_t output, float* out, int64_t out_size, bool alone, Profile* profile) {
   if (sequences < 0) throw Error("the number of sequences is negative");
   const int64_t tokens = sequences == 0 ? 0 : cu_seqlens[sequences];
   if (sequences > 0) CheckBatch(ids, type_ids, cu_seqlens, sequences);
   if (OutputSize(output, tokens, sequences) != out_size) throw Error("the output buffer has the wrong size");
   if (sequences == 0) return;
 
-  const auto [instance, lock] = TakeInstance();
+  const auto [instance, lock] = alone ? TakeAll() : TakeInstance();
   ForwardPass pass(*this, *instance, {ids, type_ids, cu_seqlens, sequences, tokens}, output, out, profile);
   instance->pool.Run([&pass](int thread) { pass.Run(thread); });
 }
@@ -264,6 +264,13 @@ std::pair<Instance*, std::unique_lock<std::mutex>> Model::TakeInstance() {
   }
   Instance& instance = *instances_[next_.fetch_add(1, std::memory_order_relaxed) % instances_.size()];
   return {&instance, std::unique_lock<std::mutex>(instance.mutex)};
+}
+
+std::pair<Instance*, std::unique_lock<std::mutex>> Model::TakeAll() {
+  if (instances_.size() == 1) return TakeInstance();
+  const std::lock_guard<std::mutex> making(all_mutex_);
+  if (all_ == nullptr) all_ = std::make_unique<Instance>(threads() * static_cast<int>(instances_.size()));
+  return {all_.get(), std::unique_lock<std::mutex>(all_->mutex)};
 }
 
 std::string Model::Describe() {
@@ -300,6 +307,13 @@ std::string Model::Describe() {
   for (const std::unique_ptr<Instance>& instance : instances_) {
     const std::lock_guard<std::mutex> lock(instance->mutex);
     arena += instance->workspace.size_bytes();
+  }
+  {
+    const std::lock_guard<std::mutex> making(all_mutex_);
+    if (all_ != nullptr) {
+      const std::lock_guard<std::mutex> lock(all_->mutex);
+      arena += all_->workspace.size_bytes();
+    }
   }
   json += "], \"attention\": " +
           text(spec_.precision == LIMBECK_INT8 ? kernels_.attention_s16.name : kernels_.attention.name) +

@@ -82,9 +82,10 @@ class Model {
   size_t MostSpans(int64_t sequences, int64_t tokens) const;
 
   // With `profile`, notes what every thread does. Throws Error on ids out of range, sequences too long, wrong sizes.
-  // Callers from several threads run side by side, one in each instance; further ones take turns.
+  // Callers from several threads run side by side, one in each instance; further ones take turns. A pass that is
+  // `alone` gets as many threads as all instances have together.
   void Forward(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences,
-               int32_t output, float* out, int64_t out_size, Profile* profile = nullptr);
+               int32_t output, float* out, int64_t out_size, bool alone = false, Profile* profile = nullptr);
 
   std::string Describe();
 
@@ -96,6 +97,8 @@ class Model {
   const float* CopyFloats(const Weights& weights, const std::string& name);
   // An instance, and the lock that makes it the caller's.
   std::pair<Instance*, std::unique_lock<std::mutex>> TakeInstance();
+  // The one for a pass that is alone, made at the first such pass: whoever never asks for it pays no threads.
+  std::pair<Instance*, std::unique_lock<std::mutex>> TakeAll();
   int64_t OutputSize(int32_t output, int64_t tokens, int64_t sequences) const;
   void CheckBatch(const int32_t* ids, const int32_t* type_ids, const int32_t* cu_seqlens, int32_t sequences) const;
 
@@ -109,6 +112,8 @@ class Model {
   Linear classifier_;
   std::vector<std::unique_ptr<Instance>> instances_;
   std::atomic<uint32_t> next_{0};  // the instance that a caller waits for when none is free
+  std::mutex all_mutex_;
+  std::unique_ptr<Instance> all_;  // guarded by all_mutex_
 };
 
 }  // namespace limbeck

@@ -152,10 +152,11 @@ LimbeckModel* Create(const Weights& weights, char* error, int32_t error_size) {
   return model;
 }
 
-bool Forward(LimbeckModel* model, int32_t length, std::vector<float>& out, char* error, int32_t error_size) {
+bool Forward(LimbeckModel* model, int32_t length, std::vector<float>& out, char* error, int32_t error_size,
+             int32_t alone = 0) {
   const int32_t ids[40] = {1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0};
   const int32_t cu_seqlens[] = {0, length};
-  return limbeck_model_forward(model, ids, nullptr, cu_seqlens, 1, LIMBECK_HIDDEN, out.data(), length * 6, error,
+  return limbeck_model_forward(model, ids, nullptr, cu_seqlens, 1, LIMBECK_HIDDEN, out.data(), length * 6, alone, error,
                                error_size) == 0;
 }
 
@@ -206,6 +207,19 @@ int main() {
     allowed = rest;
     return done;
   });
+  // The first pass that is alone starts threads of its own.
+  const int running = threads + 2 * 2;  // two instances of three, of which the caller is one
+  const int joining = EachFailure([&](char* text, int32_t size) {
+    const bool done = Forward(model, 3, again, text, size, 1);
+    if (done) {
+      CHECK_THAT(again == small, "alone: other bits");
+    } else {
+      // All of its threads where memory for activations was lacking, and none where that for threads was.
+      const int more = Threads() == running + 5 ? 0 : LeftBehind(running);
+      CHECK_THAT(more == 0, "%d threads were left behind", more);
+    }
+    return done;
+  });
   // A refusal needs memory for its message.
   const int refusing = EachFailure([&](char* text, int32_t size) {
     CHECK_THAT(!Forward(model, 41, large, text, size), "too long, and accepted");
@@ -224,9 +238,9 @@ int main() {
   const int cpus = limbeck_available_cpus();
   allowed = -1;
   CHECK_THAT(names[0] == '\0' && cpus >= 1, "'%s', %d CPUs", names, cpus);
-  CHECK_THAT(creating > 50 && growing > 0 && refusing > 0 && describing > 0, "%d, %d, %d and %d allocations", creating,
-             growing, refusing, describing);
-  std::printf("allocation: %d failures in create, %d in forward, %d in a refusal, %d in describe ok\n", creating,
-              growing, refusing, describing);
+  CHECK_THAT(creating > 50 && growing > 0 && joining > 5 && refusing > 0 && describing > 0,
+             "%d, %d, %d, %d and %d allocations", creating, growing, joining, refusing, describing);
+  std::printf("allocation: %d failures in create, %d in forward, %d in one alone, %d in a refusal, %d in describe ok\n",
+              creating, growing, joining, refusing, describing);
   return 0;
 }

@@ -73,6 +73,28 @@ def test_calls_run_side_by_side(zoo: Zoo) -> None:
     assert model.describe()["arena_bytes"] == 2 * arena
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_call_that_is_alone_gets_the_same_bits_from_more_threads(
+    zoo: Zoo, precision: str
+) -> None:
+    directory = zoo("bert", "text-classification")
+    model = limbeck.load(directory, precision=precision, threads=2, instances=2)
+    rows = models.random_ids("bert", [100, 3, 40])
+    before, wanted = threads_of_process(), model.forward(rows).tobytes()
+    assert threads_of_process() == before  # those of the instances are there already
+    for _ in range(3):
+        assert model.forward(rows, alone=True).tobytes() == wanted
+    assert threads_of_process() == before + 3  # four work, and one of them is the caller
+    single = limbeck.load(directory, precision=precision, threads=2)
+    before = threads_of_process()
+    assert single.forward(rows, alone=True).tobytes() == wanted
+    assert threads_of_process() == before
+
+
+def threads_of_process() -> int:
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
 @pytest.mark.parametrize("instances", [0, -1, 1.5, True, "2", 5000])
 def test_numbers_of_instances_that_make_no_sense(zoo: Zoo, instances: Any) -> None:
     with pytest.raises(InputError, match="instances must be in 1"):

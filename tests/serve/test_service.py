@@ -12,6 +12,7 @@ import pytest
 
 from fake_model import FakeModel, plain_logits
 from gated_model import Gated
+from limbeck.engine import available_cpus
 from limbeck.errors import EngineError, ModelError
 from limbeck.pipeline import pipeline
 from limbeck.serve.refused import RefusedError
@@ -97,6 +98,69 @@ def test_idle_workers_take_what_another_leaves_for_them() -> None:
             await comes(lambda: service.dispatcher.look()["queued_tokens"] == 0)
             model.gate.set()
             assert len((await asked).rows) == 3
+
+    run(body())
+
+
+def test_a_batch_that_is_alone_gets_all_threads_and_the_others_their_share() -> None:
+    class Several(Gated):
+        def describe(self) -> dict[str, Any]:
+            return {"instances": 2}
+
+    async def body() -> None:
+        model = Several()
+        async with serving({"m": lambda: model}, server={"instances": 2}) as service:
+            assert set(model.alone) == {False, True}  # warm in both ways
+            model.alone.clear()
+            model.gate.clear()
+            first = asyncio.create_task(service.answer(asking("the bell")))
+            await comes(lambda: service.dispatcher.look()["in_flight"] == 1)
+            others = [
+                asyncio.create_task(service.answer(asking(text))) for text in ("harbour", "opening")
+            ]
+            await comes(lambda: service.dispatcher.look()["held_jobs"] == 3)
+            began = service.dispatcher.busy_s()
+            await asyncio.sleep(0.05)
+            assert service.dispatcher.busy_s() - began >= 0.1  # both workers are at it
+            assert service.dispatcher.look()["in_flight"] == 1
+            model.gate.set()
+            await asyncio.gather(first, *others)
+            assert model.alone[0]
+            assert model.alone.count(True) < 3
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("server", "threads", "instances"),
+    [
+        ({}, 1, available_cpus()),
+        ({"threads": 3}, 1, 3),
+        ({"threads": 6, "instances": 2}, 3, 2),
+        ({"threads": 2, "instances": 3}, 1, 3),
+        ({"threads": 4, "instances": 1}, 4, 1),
+    ],
+)
+def test_an_instance_for_each_thread_unless_told_otherwise(
+    server: dict[str, int], threads: int, instances: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[dict[str, Any]] = []
+
+    def load(settings: Any, **given: Any) -> FakeModel:
+        loaded.append(given)
+        return FakeModel()
+
+    monkeypatch.setattr("limbeck.serve.service.load_model", load)
+    models = [{"name": "m", "path": "m"}]
+
+    async def body() -> None:
+        service = Service(Settings.model_validate({"models": models, "server": server}))
+        try:
+            await service.start()
+        finally:
+            await service.close()
+        assert loaded == [{"threads": threads, "instances": instances}]
+        assert service.dispatcher.workers == instances
 
     run(body())
 

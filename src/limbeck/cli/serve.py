@@ -35,7 +35,11 @@ def command(
         typer.Option(help="In all; default: the CPUs that this process may use."),
     ] = None,
     instances: Annotated[
-        int | None, typer.Option(help="Batches computed side by side, each with its share.")
+        int | None,
+        typer.Option(
+            help="Batches computed side by side, each with its share of the threads; what is "
+            "alone has all. Default: one a thread."
+        ),
     ] = None,
     processes: Annotated[
         int | None, typer.Option(help="Processes that listen on the port, each with its share.")

@@ -187,8 +187,12 @@ class Engine:
             raise EngineError(f"the native engine refused the model: {error}")
         return handle.value
 
-    def forward(self, batch: PackedBatch, output: Output = "logits") -> F32:
+    def forward(self, batch: PackedBatch, output: Output = "logits", *, alone: bool = False) -> F32:
         """One pass over a packed batch; an empty batch gives an empty array.
+
+        Args:
+            alone: no other pass runs meanwhile, so this one may have the threads of all instances.
+                Where that is wrong all answers are right, and late.
 
         Returns:
             "logits": [B, L] for a sequence head, [T, L] for a token head. "hidden": [T, C], the
@@ -202,7 +206,7 @@ class Engine:
         out = self._output(batch, output)
         if batch.sequences == 0:
             return out
-        self._run(library.load().limbeck_model_forward, batch, output, out)
+        self._run(library.load().limbeck_model_forward, batch, output, out, alone)
         return out
 
     def profile(self, batch: PackedBatch, output: Output = "logits") -> Profile:

@@ -13,7 +13,7 @@ from pathlib import Path
 import limbeck
 from limbeck.errors import EngineError
 
-ABI_VERSION = 3
+ABI_VERSION = 4
 FILE_NAME = "liblimbeck.so"
 _ERROR_BYTES = 1024
 
@@ -122,6 +122,7 @@ def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
         i32,
         pointer,
         i64,
+        i32,
         text,
         i32,
     ]

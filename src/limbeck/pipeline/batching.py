@@ -70,9 +70,9 @@ def run(
 
 
 def together(
-    model: Model, encoded: Sequence[Encoded], output: Output
+    model: Model, encoded: Sequence[Encoded], output: Output, *, alone: bool = False
 ) -> list[npt.NDArray[np.float32]]:
-    """Compute `output` for each sequence, all in one batch; see `run`."""
+    """Compute `output` for each sequence, all in one batch; see `run`, and `Model` for `alone`."""
     head = model.spec.task.head
     per_token = output == "hidden" or (
         output == "logits" and head is not None and head.kind == "token"
@@ -81,6 +81,7 @@ def together(
         [one.ids for one in encoded],
         [one.type_ids for one in encoded] if reads_type_ids(model.spec) else None,
         output=output,
+        alone=alone,
     )
     if not per_token:
         return list(values)

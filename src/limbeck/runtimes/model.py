@@ -40,9 +40,11 @@ class Model(Protocol):
         type_ids: Sequence[Sequence[int]] | None = None,
         *,
         output: Output = "logits",
+        alone: bool = False,
     ) -> npt.NDArray[np.float32]:
         """Token ids -> "logits" [B, L] or [T, L], "hidden" [T, C], or pooled "mean", "cls", "max"
-        [B, C]; an empty batch gives an array without rows.
+        [B, C]; an empty batch gives an array without rows. alone: no other call runs meanwhile, so
+        this one may have the threads of all instances.
 
         Raises:
             InputError: ids that the model has no table row for, an empty or an overlong sequence.

@@ -77,8 +77,9 @@ class OwnModel:
         type_ids: Sequence[Sequence[int]] | None = None,
         *,
         output: Output = "logits",
+        alone: bool = False,
     ) -> npt.NDArray[np.float32]:
-        return self._engine.forward(_packed(ids, type_ids), output)
+        return self._engine.forward(_packed(ids, type_ids), output, alone=alone)
 
     def profile(
         self,

@@ -73,7 +73,8 @@ class Dispatcher:
         on_batch: Callable[[BatchDone], None] = lambda done: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args: on_batch: called by workers, for each batch that ran."""
+        """Args: workers: batches that run at once. on_batch: called by them, for each that ran."""
+        self.workers = workers
         self._scheduler = scheduler
         self._on_batch = on_batch
         self._clock = clock
@@ -82,9 +83,10 @@ class Dispatcher:
         self._tickets: dict[int, Ticket] = {}
         self._number = 0
         self._closed = False
-        # Seconds that workers have spent in the engine, and those that run began when.
+        # Seconds that workers have spent in the engine; of those that run when they began, and
+        # for how many they count.
         self._busy_s = 0.0
-        self._running: dict[int, float] = {}
+        self._running: dict[int, tuple[float, int]] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"limbeck-engine-{i}", daemon=True)
             for i in range(workers)
@@ -167,7 +169,8 @@ class Dispatcher:
         """Seconds that all workers together have spent in the engine until now."""
         with self._wake:
             now = self._clock()
-            return self._busy_s + sum(now - began for began in self._running.values())
+            running = self._running.values()
+            return self._busy_s + sum(count * (now - began) for began, count in running)
 
     def look(self) -> dict[str, float]:
         """What waits and runs, for metrics and the admin's port."""
@@ -225,11 +228,12 @@ class Dispatcher:
             with self._wake:
                 if done is not None:
                     self._scheduler.finished(self._clock(), done)
-                    self._busy_s += self._clock() - self._running.pop(me)
+                    began, count = self._running.pop(me)
+                    self._busy_s += count * (self._clock() - began)
                 batch = self._next()
                 if batch is None:
                     return
-                self._running[me] = batch.started
+                self._running[me] = (batch.started, self.workers if batch.alone else 1)
                 parts = [
                     (self._tickets[part.number], part.rows)
                     for part in batch.parts
@@ -275,7 +279,7 @@ class Dispatcher:
         began = self._clock()
         failed: dict[int, RefusedError] = {}
         if parts:
-            self._fill(parts, failed)
+            self._fill(parts, failed, alone=batch.alone)
         seconds = self._clock() - began
         results: list[_Result] = []
         with self._wake:
@@ -311,12 +315,18 @@ class Dispatcher:
                     results.append((ticket, failure))
         return results
 
-    def _fill(self, parts: Sequence[tuple[Ticket, range]], failed: dict[int, RefusedError]) -> None:
+    def _fill(
+        self,
+        parts: Sequence[tuple[Ticket, range]],
+        failed: dict[int, RefusedError],
+        *,
+        alone: bool,
+    ) -> None:
         """Compute the rows of all parts; what cannot be is noted, and takes no other along."""
         places = [(ticket, row) for ticket, rows in parts for row in rows]
         hosted, output = parts[0][0].hosted, parts[0][0].asked.output
         try:
-            self._fill_rows(hosted, output, places, failed)
+            self._fill_rows(hosted, output, places, failed, alone=alone)
         except Exception as error:  # whatever a runtime may raise
             if len(places) == 1:
                 failed[places[0][0].number] = _failure(error)
@@ -326,7 +336,7 @@ class Dispatcher:
                 if place[0].number in failed:
                     continue
                 try:
-                    self._fill_rows(hosted, output, [place], failed)
+                    self._fill_rows(hosted, output, [place], failed, alone=alone)
                 except Exception as own:
                     failed[place[0].number] = _failure(own)
 
@@ -336,9 +346,12 @@ class Dispatcher:
         output: Output,
         places: Sequence[tuple[Ticket, int]],
         failed: dict[int, RefusedError],
+        *,
+        alone: bool,
     ) -> None:
         model = hosted.pipeline.model
-        rows = together(model, [ticket.asked.encoded[row] for ticket, row in places], output)
+        encoded = [ticket.asked.encoded[row] for ticket, row in places]
+        rows = together(model, encoded, output, alone=alone)
         for (ticket, place), row in zip(places, rows, strict=True):
             if np.isfinite(row).all():
                 ticket.rows[place] = row

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from limbeck.engine import available_cpus
 from limbeck.errors import InputError
 from limbeck.serve.breaker import Permit
 from limbeck.serve.cache import Cache, Claim, Hit, Lead, RowKeys, Wait, precomputed
@@ -50,12 +51,14 @@ class Service:
         """
         self.settings = settings
         server, queue = settings.server, settings.queue
+        threads = server.threads or available_cpus()
+        instances = server.instances or threads
         if loading is None:
 
             def loading(model: Any) -> Any:
                 # The engine counts the threads of each instance.
-                each = server.threads and max(1, server.threads // server.instances)
-                return load_model(model, threads=each, instances=server.instances)
+                each = max(1, threads // instances)
+                return load_model(model, threads=each, instances=instances)
 
         self.models = Models(settings, loading, on_reload=on_reload)
         self.cache = Cache(settings.cache.size_bytes, ttl_s=settings.cache.ttl_s)
@@ -72,10 +75,11 @@ class Service:
                     classes=len(PRIORITIES),
                     ageing_s=queue.ageing_s,
                 ),
-                server.instances,
+                instances,
                 lambda lane: lane[0].cost,  # type: ignore[index]
+                lambda lane: lane[0].alone,  # type: ignore[index]
             ),
-            workers=server.instances,
+            workers=instances,
             on_batch=on_batch,
         )
         self._texts = ThreadPoolExecutor(1, thread_name_prefix="limbeck-text")

@@ -195,7 +195,8 @@ class LogSettings(Section):
 
 class ServerSettings(Section):
     """[server]: threads: in all, None for the CPUs that the process may use, shared out among the
-    processes; instances: batches computed side by side in each. port 0: a free one, which is said.
+    processes; instances: batches computed side by side in each, None for one a thread: they share
+    the threads, and a batch that is alone gets all of them. port 0: a free one, which is said.
     protocols: None for all. metrics_port: where each process tells of itself, the first there and
     the others on the ports behind it; None: on the port of the requests, where processes is 1.
     hung_s: of several processes, one that is silent for so long is ended and started again.
@@ -205,7 +206,7 @@ class ServerSettings(Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     processes: Count = 1
     threads: Count | None = None
-    instances: Count = 1
+    instances: Count | None = None
     protocols: tuple[str, ...] | None = None
     docs: bool = True
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None

@@ -13,7 +13,7 @@ def state_of(service: Service) -> ServiceState:
     return ServiceState(
         ready=not service.not_ready(),
         draining=service.leaving,
-        workers=settings.server.instances,
+        workers=service.dispatcher.workers,
         busy_s=service.dispatcher.busy_s(),
         queue_tokens=int(waiting["queued_tokens"]),
         queue_requests=int(waiting["queued_jobs"]),

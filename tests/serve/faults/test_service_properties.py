@@ -41,14 +41,23 @@ class RuntimeOfOthersError(Exception):
 
 
 class Random(Gated):
-    """Rows with a bell are no numbers, with a key no memory, with a mat another's error."""
+    """Rows with a bell are no numbers, with a key no memory, with a mat another's error.
 
-    def __init__(self, pauses_s: list[float]) -> None:
+    instances: that it says it has; of more than one, batches may be alone.
+    """
+
+    def __init__(self, pauses_s: list[float], instances: int) -> None:
         super().__init__()
         self.pauses_s = pauses_s
+        self.instances = instances
+        self.is_alone = False
         self.rows: list[tuple[int, ...]] = []
 
+    def describe(self) -> dict[str, Any]:
+        return {"instances": self.instances}
+
     def forward(self, ids: Any, *args: Any, **named: Any) -> Any:
+        self.is_alone = named["alone"]
         held = not self.gate.is_set()
         self.rows += [tuple(row) for row in ids]
         answer = super().forward(ids, *args, **named)
@@ -130,6 +139,7 @@ def service_for(
     cache_bytes=st.sampled_from([0, 600, 1 << 20]),
     instances=st.integers(1, 3),
     queue=st.sampled_from([60, 300, 100_000]),
+    together=st.booleans(),
 )
 def test_promises(
     requests: list[Asked],
@@ -137,14 +147,15 @@ def test_promises(
     cache_bytes: int,
     instances: int,
     queue: int,
+    together: bool,
 ) -> None:
-    asyncio.run(trial(requests, pauses_s, cache_bytes, instances, queue))
+    model = Random(pauses_s, instances if together else 1)
+    asyncio.run(trial(requests, model, cache_bytes, instances, queue))
 
 
 async def trial(
-    requests: list[Asked], pauses_s: list[float], cache_bytes: int, instances: int, queue: int
+    requests: list[Asked], model: Random, cache_bytes: int, instances: int, queue: int
 ) -> None:
-    model = Random(pauses_s)
     batches: list[BatchDone] = []
     service = service_for(model, cache_bytes, instances, queue, batches)
     outcomes: list[Any] = [None] * len(requests)
@@ -190,7 +201,11 @@ async def trial(
         await comes(
             lambda: (
                 model.begun - begun >= min(instances, look()["in_flight"])
-                and (look()["queued_jobs"] == 0 or look()["in_flight"] == instances)
+                and (
+                    look()["queued_jobs"] == 0
+                    or look()["in_flight"] == instances
+                    or (look()["in_flight"] == 1 and model.is_alone)
+                )
             )
         )
         # Rows of batches that have begun by now; no worker can take another one.

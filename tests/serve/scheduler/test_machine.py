@@ -26,14 +26,17 @@ class Machine(RuleBasedStateMachine):
     """Promises 1, 4 and 5: each arrival ends once; the queue is bounded; the gone never start."""
 
     workers = 2
+    together = False  # whether a batch may have the threads of all workers
 
     def __init__(self) -> None:
         super().__init__()
         self.costs: dict[Hashable, CostModel] = {}
+        self.alone: dict[Hashable, CostModel] = {}
         self.scheduler = Scheduler(
             CONFIG,
             self.workers,
             lambda lane: self.costs.setdefault(lane, CostModel((2e-3, 5e-5, 1e-8))),
+            self.cost_alone,
         )
         self.now = 1000.0
         self.number = 0
@@ -44,6 +47,11 @@ class Machine(RuleBasedStateMachine):
         self.back: Counter[int] = Counter()
         self.running: list[Batch] = []
         self.admitted_tokens = 0
+
+    def cost_alone(self, lane: Hashable) -> CostModel | None:
+        if not self.together:
+            return None
+        return self.alone.setdefault(lane, CostModel((2e-3, 3e-5, 5e-9)))
 
     def end(self, number: int, how: str) -> None:
         del self.held[number]  # KeyError: ended twice, or never came
@@ -96,11 +104,14 @@ class Machine(RuleBasedStateMachine):
         for number in expired:
             self.end(number, "expired")
         if batch is None:
-            if len(self.running) < self.workers:  # nothing waits while a worker is idle
+            if len(self.running) < self.workers and not any(one.alone for one in self.running):
+                # nothing waits while a worker is idle
                 assert self.scheduler.queued_jobs == 0
                 assert wake_at is None
             return
         assert len(self.running) < self.workers
+        assert not any(one.alone for one in self.running)
+        assert not (batch.alone and (self.running or not self.together))
         self.running.append(batch)
         rows = tokens = squares = 0
         for part in batch.parts:
@@ -219,3 +230,14 @@ def assert_nothing_left(scheduler: Scheduler) -> None:
 
 TestMachine = Machine.TestCase
 TestMachine.settings = settings(deadline=None, max_examples=120, stateful_step_count=80)
+
+
+class TogetherMachine(Machine):
+    """The same promises where a batch that is alone has all threads."""
+
+    workers = 3
+    together = True
+
+
+TestTogether = TogetherMachine.TestCase
+TestTogether.settings = settings(deadline=None, max_examples=120, stateful_step_count=80)

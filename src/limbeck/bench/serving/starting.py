@@ -31,8 +31,7 @@ def command(contestant: Contestant, config: Config, files: Files, port: int) -> 
     model = files.paths[contestant.source]
     if contestant.ours:
         words = [str(server.limbeck_program()), "serve", str(model), "--port", str(port)]
-        words += ["--threads", str(config.workers * config.threads)]
-        return words + (["--instances", str(config.workers)] if config.workers > 1 else [])
+        return [*words, "--threads", str(config.workers * config.threads)]
     words = [str(interpreter(contestant.environment).absolute()), "-m"]
     words += [f"limbeck.bench.serving.peers.{contestant.module}", "--port", str(port)]
     words += ["--model", str(model.absolute()), "--tokenizer", str(files.tokenizer.absolute())]

@@ -16,10 +16,13 @@ _Key = tuple[float, str]
 
 
 def _newest(rows: Rows) -> dict[tuple[str, str], Rows]:
-    """(model, texts) -> each server's rows of its last run, on the CPU of the last run of all."""
+    """(model, texts) -> each server's rows of its last run, on the CPU of the last run of all; of
+    those alone that take part today."""
     found: dict[tuple[str, str], dict[str, list[measure.Row]]] = {}
     cpus: dict[tuple[str, str], str] = {}
     for row in rows:
+        if row.subject not in CONTESTANTS:
+            continue
         key = (str(row.workload["model"]), str(row.workload["texts"]))
         cpus[key] = row.machine.cpu
         own = found.setdefault(key, {}).setdefault(row.subject, [])

@@ -18,7 +18,8 @@ class Hosted:
     requests are on their way through it.
 
     generation: tells loadings of the same name and version apart. output: what its task asks of the
-    model. precision: that it computes in. cost: what batches take. keys: of rows in the cache.
+    model. precision: that it computes in. cost: what batches take; alone: with the threads of all
+    instances, None where there is one. keys: of rows in the cache.
     in_flight: requests on their way. used_s: when it was asked last.
     """
 
@@ -30,6 +31,7 @@ class Hosted:
         generation: int,
         size_bytes: int,
         cost: CostModel,
+        alone: CostModel | None = None,
         breaker: Breaker,
         output: Output,
         precision: str,
@@ -39,6 +41,7 @@ class Hosted:
         self.generation = generation
         self.size_bytes = size_bytes
         self.cost = cost
+        self.alone = alone
         self.breaker = breaker
         self.output = output
         self.precision = precision

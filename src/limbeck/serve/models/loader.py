@@ -17,6 +17,8 @@ from limbeck.serve.settings import BreakerSettings, ModelSettings
 # Rows and tokens of the batches that a model is warmed with: its cost is fitted to their times.
 # They stay small, for the server is not ready before, or is answering others meanwhile.
 _WARM_BATCHES = ((1, 16), (1, 64), (4, 32), (1, 256), (8, 64))
+# Those that are to have all threads: several rows are mostly shared out instead.
+_WARM_ALONE = ((1, 16), (1, 64), (1, 256))
 _WARM_WORD = "a "
 
 LoadModel = Callable[[ModelSettings], Model]
@@ -54,22 +56,27 @@ def host(
             f"{settings.digest}"
         )
     pipe = pipeline(model.spec.task.task, model, **settings.options)
-    samples = warm(model)
+    cost, alone = CostModel.from_samples(warm(model)), None
+    if int(model.describe().get("instances", 1)) > 1:
+        alone = CostModel.from_samples(warm(model, alone=True))
     described = model.describe()
     return Hosted(
         pipe,
         settings,
         generation=generation,
         size_bytes=int(described.get("weights_bytes", 0)) + int(described.get("arena_bytes", 0)),
-        cost=CostModel.from_samples(samples),
+        cost=cost,
+        alone=alone,
         breaker=Breaker(breaker),
         output=output_of(model),
         precision=str(described.get("precision", settings.precision)),
     )
 
 
-def warm(model: Model) -> list[tuple[list[int], float]]:
+def warm(model: Model, *, alone: bool = False) -> list[tuple[list[int], float]]:
     """Run batches of several shapes; their lengths, and the seconds that each took.
+
+    alone: with the threads of all instances.
 
     Raises:
         ModelError: the scores are no finite numbers.
@@ -78,13 +85,13 @@ def warm(model: Model) -> list[tuple[list[int], float]]:
     longest = min(model.spec.task.max_tokens, model.spec.encoder.max_tokens)
     tokenizer = model.tokenizer()
     samples = []
-    for rows, tokens in _WARM_BATCHES:
+    for rows, tokens in _WARM_ALONE if alone else _WARM_BATCHES:
         tokens = max(tokenizer.special_tokens() + 1, min(tokens, longest))
         encoded = tokenizer.encode([_WARM_WORD * tokens] * rows, max_tokens=tokens)
         seconds = []
         for _ in range(2):
             began = time.perf_counter()
-            answers = together(model, encoded, output)
+            answers = together(model, encoded, output, alone=alone)
             seconds.append(time.perf_counter() - began)
         if not all(bool((row == row).all()) for row in answers):
             raise ModelError(f"{model.source} answers a test text with numbers that are none")

@@ -11,7 +11,7 @@ from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import TypeVar
 
-from limbeck.serve.scheduler.admission import level_s, weigh
+from limbeck.serve.scheduler.admission import level_s, service_s, weigh, work_of
 from limbeck.serve.scheduler.batching import Chosen, fill
 from limbeck.serve.scheduler.cost import CostModel
 from limbeck.serve.scheduler.job import Batch, Job, Part, Refusal, SchedulerConfig
@@ -31,9 +31,16 @@ class Scheduler:
     """
 
     def __init__(
-        self, config: SchedulerConfig, workers: int, cost: Callable[[Hashable], CostModel]
+        self,
+        config: SchedulerConfig,
+        workers: int,
+        cost: Callable[[Hashable], CostModel],
+        alone: Callable[[Hashable], CostModel | None] = lambda lane: None,
     ) -> None:
-        """Args: workers: batches that run at once. cost: the model of a lane's cost.
+        """Args:
+            workers: batches that run at once.
+            cost: the model of a lane's cost.
+            alone: of its batches that have all workers' threads; None: there are no such.
 
         Raises:
             ValueError: no worker.
@@ -43,6 +50,7 @@ class Scheduler:
         self.config = config
         self.workers = workers
         self._cost = cost
+        self._alone = alone
         self._orders = [DeadlineOrder() for _ in range(config.classes)]
         self._entries: dict[int, Entry] = {}
         self._batches: dict[int, tuple[Batch, Chosen]] = {}
@@ -149,18 +157,20 @@ class Scheduler:
     def take(self, now: float) -> tuple[Batch | None, list[int], float | None]:
         """What a worker that is idle should run.
 
-        Returns: a batch, or None if nothing waits or all workers run something; numbers of jobs
+        Returns: a batch, or None if nothing waits or no worker has threads left; numbers of jobs
             which can no longer be in time: they have left; when to ask again (or call `expire`)
             though nothing arrives or ends, None for never.
         """
         expired = self._overdue(now)
         self._rise(now)
-        if len(self._batches) >= self.workers:
+        if self._full:
             return None, expired, self._wake_at()
         for place, order in enumerate(self._orders):
             while order:
                 entry = order.first
-                if now + entry.service_s <= entry.job.deadline or self._may_probe(now, entry):
+                if now + self._soonest_s(entry) <= entry.job.deadline or self._may_probe(
+                    now, entry
+                ):
                     return self._start(now, place), expired, None
                 self._leave(entry)
                 expired.append(entry.job.number)
@@ -183,7 +193,7 @@ class Scheduler:
                 entry.gone = True
                 del self._entries[entry.job.number]
                 completed.append(entry.job.number)
-        cost = chosen[0][0].cost
+        cost = self._cost_of(batch, chosen)
         cost.learn(batch.tokens, batch.squares, now - batch.started)
         cost.updated = now
         self._reweigh(cost, batch)
@@ -269,11 +279,19 @@ class Scheduler:
                 retry_after_s=excess * pace_s,
                 message=f"{self._tokens} tokens wait already",
             )
-        if entry.service_s > left_s:
+        if self._needs_s(entry) > left_s:
             if self._may_probe(now, entry):
                 entry.cost.updated = now
                 entry.probe = True
                 return None
+            alone_s = self._alone_s(entry)
+            if alone_s is not None and alone_s <= left_s:
+                return Refusal(
+                    reason="too_late",
+                    retry_after_s=self.wait_s(now),
+                    message=f"it would be in time only with all threads: {alone_s:.3g} s of the "
+                    f"{left_s:.3g} s that the deadline leaves, and they are not free",
+                )
             return Refusal(
                 reason="too_late",
                 retry_after_s=None,
@@ -292,7 +310,7 @@ class Scheduler:
         before_s += entry.cost.q0 * others
         free_in_s = self._free_in_s(now)
         level = level_s(free_in_s, before_s + order.ahead_s(entry.key))
-        late_s = level + entry.service_s - left_s
+        late_s = level + self._needs_s(entry) - left_s
         if self._jobs:
             late_s += entry.mates_s
         if late_s > 0:
@@ -329,10 +347,42 @@ class Scheduler:
         free = [0.0] * (self.workers - len(self._batches))
         for batch, _ in self._batches.values():
             left_s = batch.started + batch.predicted_s - now
-            free.append(min(abs(left_s), batch.predicted_s) if left_s > 0 else -left_s)
+            left_s = min(abs(left_s), batch.predicted_s) if left_s > 0 else -left_s
+            if batch.alone:
+                return [left_s] * self.workers
+            free.append(left_s)
         if len(free) > 1:
             free.sort()
         return free
+
+    # Batches that run alone.
+
+    @property
+    def _full(self) -> bool:
+        return len(self._batches) >= self.workers or any(
+            batch.alone for batch, _ in self._batches.values()
+        )
+
+    def _alone_s(self, entry: Entry) -> float | None:
+        """Predicted seconds of an entry's waiting rows with the threads of all workers."""
+        cost = None if self.workers == 1 else self._alone(entry.job.lane)
+        if cost is None:
+            return None
+        asked = (self.config, entry.tokens, entry.squares, entry.rows - entry.next_row)
+        return service_s(cost, *asked, 1, work_of(cost, *asked))
+
+    def _soonest_s(self, entry: Entry) -> float:
+        """Predicted seconds of an entry's waiting rows if they are begun now."""
+        alone_s = None if self._batches else self._alone_s(entry)
+        return entry.service_s if alone_s is None else min(entry.service_s, alone_s)
+
+    def _needs_s(self, entry: Entry) -> float:
+        """What admission reckons with: what comes alone is not kept from being so."""
+        return entry.service_s if self._jobs else self._soonest_s(entry)
+
+    def _cost_of(self, batch: Batch, chosen: Chosen) -> CostModel:
+        cost = self._alone(batch.lane) if batch.alone else None
+        return chosen[0][0].cost if cost is None else cost
 
     # Batches.
 
@@ -346,9 +396,11 @@ class Scheduler:
         chosen, predicted_s = fill(
             now, waiting, self.config, self.backlog_s, self._free_in_s(now)[1:]
         )
+        first = chosen[0][0]
+        late = now + first.service_s > first.job.deadline and not first.probe
         parts = []
         tokens = squares = 0
-        earliest = chosen[0][0].job.deadline
+        earliest = first.job.deadline
         for entry, count in chosen:
             job = entry.job
             start, stop = entry.next_row, entry.next_row + count
@@ -372,16 +424,24 @@ class Scheduler:
                 order.put(entry)
             tokens += took
             squares += took_squares
+        # All threads for one batch, where none is wanted for another: less than an instance each
+        # for several, for threads that compute together wait for one another.
+        cost = None
+        if self.workers > 1 and not self._batches and (late or not (self._jobs or first.probe)):
+            cost = self._alone(first.job.lane)
+        if cost is not None:
+            predicted_s = min(predicted_s, cost.predict(tokens, squares))
         self._batch_number += 1
         batch = Batch(
             number=self._batch_number,
-            lane=chosen[0][0].job.lane,
+            lane=first.job.lane,
             parts=tuple(parts),
             tokens=tokens,
             squares=squares,
             predicted_s=predicted_s,
             started=now,
             earliest=earliest,
+            alone=cost is not None,
         )
         self._batches[batch.number] = (batch, chosen)
         return batch

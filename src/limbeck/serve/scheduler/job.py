@@ -73,7 +73,8 @@ class Batch:
     """What one worker runs at once.
 
     tokens: of all rows. squares: sum of squared row lengths. predicted_s: high quantile of the
-    time it takes. started: s. earliest: the earliest deadline among its jobs.
+    time it takes. started: s. earliest: the earliest deadline among its jobs. alone: with the
+    threads of all workers, of which no other runs anything.
     """
 
     number: int
@@ -84,6 +85,7 @@ class Batch:
     predicted_s: float
     started: float
     earliest: float
+    alone: bool = False
 
     @property
     def rows(self) -> int:

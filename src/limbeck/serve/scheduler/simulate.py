@@ -103,6 +103,7 @@ def simulate(
     *,
     workers: int,
     true_cost: Callable[[Hashable], TrueCost],
+    alone: Callable[[Hashable], TrueCost] | None = None,
     config: SchedulerConfig | None = None,
     cost_config: CostConfig | None = None,
     prior: Callable[[Hashable], CostModel] | None = None,
@@ -113,7 +114,8 @@ def simulate(
 ) -> Outcome:
     """Run arrivals, which come in order of time, through a scheduler.
 
-    true_cost: of a lane. prior: the cost model that a lane begins with; None: as a warm-up of a few
+    true_cost: of a lane. alone: of its batches with all workers' threads; None: there are no such.
+    prior: the cost model that a lane begins with; None: as a warm-up of a few
         batches would give it. watch: called after each event, with s. answered: called for each
         answer, with its latency in s. into: where to count, to be seen while it goes on.
 
@@ -122,6 +124,7 @@ def simulate(
     """
     rng = random.Random(seed)
     models: dict[Hashable, CostModel] = {}
+    alone_models: dict[Hashable, CostModel] = {}
 
     def cost(lane: Hashable) -> CostModel:
         model = models.get(lane)
@@ -133,7 +136,14 @@ def simulate(
             models[lane] = model
         return model
 
-    scheduler = Scheduler(config or SchedulerConfig(), workers, cost)
+    def alone_cost(lane: Hashable) -> CostModel | None:
+        if alone is None:
+            return None
+        if lane not in alone_models:
+            alone_models[lane] = warmed_up(alone(lane), rng, cost_config)
+        return alone_models[lane]
+
+    scheduler = Scheduler(config or SchedulerConfig(), workers, cost, alone_cost)
     out = Outcome() if into is None else into
     held: dict[int, Arrival] = {}
     # Ends of batches, goings of clients: (s, number, batch or number of the job).
@@ -151,10 +161,11 @@ def simulate(
                 del held[number]
             if batch is None:
                 return
-            took_s = true_cost(batch.lane).seconds(batch, rng)
+            true = alone if batch.alone and alone is not None else true_cost
+            took_s = true(batch.lane).seconds(batch, rng)
             out.batches += 1
             out.rows += batch.rows
-            out.busy_s += took_s
+            out.busy_s += took_s * (workers if batch.alone else 1)
             count += 1
             heappush(events, (now + took_s, count, batch))
 
