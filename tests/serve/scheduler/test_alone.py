@@ -90,41 +90,83 @@ def test_each_kind_of_batch_teaches_its_own_cost() -> None:
     assert (cost.batches, alone.batches) == (1, 1)
 
 
-def test_a_long_text_that_only_all_threads_answer_in_time_waits_for_nobody() -> None:
-    """A row of 3,000 tokens: 31 ms with the threads of one worker, 15.5 ms with those of both."""
+def test_a_worker_that_finds_a_late_batch_alone_sleeps_on() -> None:
+    """What it is told to wait for lies ahead, or it would ask without end."""
     s = scheduler()
-    s._cost("a").updated = 0.0  # or the second would be let in to show whether it is so slow
-    assert s.submit(0.0, job(0, 0.02, 3000)) is None
+    assert s.submit(0.0, job(0, 0.005)) is None
+    assert start(s).alone
+    assert s.take(0.01) == (None, [], None)
+    assert s.submit(0.01, job(1, 0.5)) is None
+    assert s.take(0.01) == (None, [], 0.5)
+
+
+def test_where_many_meet_others_nobody_is_alone_until_they_have_gone() -> None:
+    s = scheduler()
+    number, now = 0, 0.0
+    running: list[Batch] = []
+    for _ in range(40):  # two clients that ask again as soon as they are answered
+        while len(running) < 2 and s.submit(now, job(number, now + 1.0)) is None:
+            number += 1
+            batch, _, _ = s.take(now)
+            if batch is None:
+                break
+            running.append(batch)
+        now += 2e-3
+        s.finished(now, running.pop(0))
+    assert not any(batch.alone for batch in running)
+    while running or s.queued_jobs:
+        now += 2e-3
+        if running:
+            s.finished(now, running.pop(0))
+        batch, _, _ = s.take(now)
+        if batch is not None:
+            running.append(batch)
+    kinds = []
+    for _ in range(40):  # one client
+        assert s.submit(now, job(number, now + 1.0)) is None
+        number += 1
+        batch = start(s, now)
+        kinds.append(batch.alone)
+        now += 1e-3
+        s.finished(now, batch)
+    assert not kinds[0]
+    assert kinds[-1]
+    assert kinds == sorted(kinds)  # without going back and forth
+
+
+def test_those_who_are_refused_count_as_well() -> None:
+    s = scheduler()
+    assert s.submit(0.0, job(0, 1.0)) is None
     batch = start(s)
-    assert batch.alone
-    refusal = s.submit(0.001, job(1, 0.021, 3000))
-    assert refusal is not None
-    assert refusal.reason == "too_late"
-    assert "only with all threads" in refusal.message
-    assert refusal.retry_after_s == pytest.approx(0.0145)
-    s.finished(0.0155, batch)
-    assert s.submit(0.0155, job(2, 0.0355, 3000)) is None
-    assert start(s, 0.0155).alone
+    for number in range(1, 30):
+        assert s.foresee(0.0, job(number, 1e-4)) is not None
+    s.finished(1e-3, batch)
+    assert s.submit(1e-3, job(99, 1.0)) is None
+    assert not start(s, 1e-3).alone
 
 
-def test_a_long_text_goes_first_and_alone_though_another_came_before_its_worker_woke() -> None:
-    s = scheduler()
-    assert s.submit(0.0, job(0, 0.02, 3000)) is None
-    assert s.submit(0.0, job(1, 1.0), admitted=True) is None
-    first = start(s)
-    assert first.alone
-    assert [part.number for part in first.parts] == [0]
-
-
-def test_what_would_be_late_with_all_threads_is_refused_or_expires() -> None:
-    s = scheduler()
-    s._cost("a").updated = 0.0  # as above
-    refusal = s.submit(0.0, job(0, 0.01, 3000))
-    assert refusal is not None
-    assert refusal.message.startswith("it takes about 0.031 s")
-    assert s.submit(0.0, job(1, 0.01, 3000), admitted=True) is None
-    batch, expired, _ = s.take(0.0)
-    assert (batch, expired) == (None, [1])
+def test_slower_together_is_left_alone_and_tried_again() -> None:
+    cost, alone = CostModel(ONE, factor=1.0), CostModel(ALL, factor=1.0)
+    s = Scheduler(SchedulerConfig(probe_s=1.0), 2, lambda lane: cost, lambda lane: alone)
+    now, kinds = 0.0, []
+    for number in range(300):
+        assert s.submit(now, job(number, now + 1.0)) is None
+        batch = start(s, now)
+        kinds.append(batch.alone)
+        now += 8e-3 if batch.alone else 2e-3  # another program has one of the processors
+        s.finished(now, batch)
+        now += 8e-3
+    assert kinds[0]
+    tries = kinds[100:].count(True)
+    assert 1 <= tries <= 4  # of two seconds and some, once in each
+    for number in range(300, 900):  # it has gone
+        assert s.submit(now, job(number, now + 1.0)) is None
+        batch = start(s, now)
+        kinds.append(batch.alone)
+        now += 1e-3 if batch.alone else 2e-3
+        s.finished(now, batch)
+        now += 0.1
+    assert kinds[-1]
 
 
 CPU = TrueCost(c0=5e-4, c1=3e-5, c2=2e-8, noise=0.2)

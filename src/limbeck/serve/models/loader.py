@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -22,6 +23,7 @@ _WARM_ALONE = ((1, 16), (1, 64), (1, 256))
 _WARM_WORD = "a "
 
 LoadModel = Callable[[ModelSettings], Model]
+_log = logging.getLogger("limbeck.serve.models")
 
 
 def load_model(settings: ModelSettings, *, threads: int | None, instances: int) -> Model:
@@ -57,20 +59,44 @@ def host(
         )
     pipe = pipeline(model.spec.task.task, model, **settings.options)
     cost, alone = CostModel.from_samples(warm(model)), None
-    if int(model.describe().get("instances", 1)) > 1:
-        alone = CostModel.from_samples(warm(model, alone=True))
     described = model.describe()
+    instances, arena = int(described.get("instances", 1)), int(described.get("arena_bytes", 0))
+    # That of the one instance that has run by now; under load each has its own.
+    arenas = instances * arena
+    if instances > 1:
+        alone = CostModel.from_samples(warm(model, alone=True))
+        arenas += int(model.describe().get("arena_bytes", 0)) - arena
+        _warn_of_long_texts(model, settings, cost)
     return Hosted(
         pipe,
         settings,
         generation=generation,
-        size_bytes=int(described.get("weights_bytes", 0)) + int(described.get("arena_bytes", 0)),
+        size_bytes=int(described.get("weights_bytes", 0)) + arenas,
         cost=cost,
         alone=alone,
         breaker=Breaker(breaker),
         output=output_of(model),
         precision=str(described.get("precision", settings.precision)),
     )
+
+
+def _warn_of_long_texts(model: Model, settings: ModelSettings, cost: CostModel) -> None:
+    """Texts that one instance answers too late are refused, however many threads are idle."""
+    longest = _longest(model)
+    seconds = cost.predict(longest, longest**2)
+    if seconds > settings.deadline_ms / 1000:
+        _log.warning(
+            "%s: a text of %d tokens takes about %.0f ms in one instance, and its deadline is "
+            "%.0f ms: it will be refused; with fewer --instances each has more threads",
+            settings.name,
+            longest,
+            1000 * seconds,
+            settings.deadline_ms,
+        )
+
+
+def _longest(model: Model) -> int:
+    return min(model.spec.task.max_tokens, model.spec.encoder.max_tokens)
 
 
 def warm(model: Model, *, alone: bool = False) -> list[tuple[list[int], float]]:
@@ -82,7 +108,7 @@ def warm(model: Model, *, alone: bool = False) -> list[tuple[list[int], float]]:
         ModelError: the scores are no finite numbers.
     """
     output = output_of(model)
-    longest = min(model.spec.task.max_tokens, model.spec.encoder.max_tokens)
+    longest = _longest(model)
     tokenizer = model.tokenizer()
     samples = []
     for rows, tokens in _WARM_ALONE if alone else _WARM_BATCHES:

@@ -7,11 +7,12 @@ clock; one that jumps makes predictions wrong for a while, and never loses or do
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from heapq import heapify, heappop, heappush
 from itertools import chain
 from typing import TypeVar
 
-from limbeck.serve.scheduler.admission import level_s, service_s, weigh, work_of
+from limbeck.serve.scheduler.admission import level_s, weigh
 from limbeck.serve.scheduler.batching import Chosen, fill
 from limbeck.serve.scheduler.cost import CostModel
 from limbeck.serve.scheduler.job import Batch, Job, Part, Refusal, SchedulerConfig
@@ -19,6 +20,10 @@ from limbeck.serve.scheduler.order import DeadlineOrder, Entry
 
 # Predictions that moved by more are written anew into what waits.
 _DRIFT = 1.2
+# Of the last so many arrivals, the share that found something running or waiting, above which
+# threads are worth more apart.
+_ARRIVALS = 16
+_CROWDED = 0.5
 _QS = tuple[float, float, float]
 _Key = TypeVar("_Key", bound=Hashable)
 
@@ -64,6 +69,7 @@ class Scheduler:
         # Jobs that wait by cost model, and the coefficients that their weights were made with.
         self._weights: dict[CostModel, tuple[int, _QS]] = {}
         self._draining = False
+        self._crowd = 0.0
 
     # What waits and what runs.
 
@@ -127,6 +133,7 @@ class Scheduler:
         if job.number in self._entries:
             raise ValueError(f"job {job.number} is held already")
         entry = self._weighed(now, job)
+        self._arrived()
         if not admitted:
             refusal = self._refuse(now, entry)
             if refusal is not None:
@@ -146,7 +153,10 @@ class Scheduler:
         left_s = job.deadline - now
         if left_s <= 0 or self._draining:
             return None  # `submit` has the words for it
-        return self._refuse_for_load(now, self._weighed(now, job), left_s)
+        refusal = self._refuse_for_load(now, self._weighed(now, job), left_s)
+        if refusal is not None:
+            self._arrived()
+        return refusal
 
     def _weighed(self, now: float, job: Job) -> Entry:
         place = min(job.priority, self.config.classes - 1)
@@ -164,13 +174,11 @@ class Scheduler:
         expired = self._overdue(now)
         self._rise(now)
         if self._full:
-            return None, expired, self._wake_at()
+            return None, expired, min(self._deadlines(), default=None)
         for place, order in enumerate(self._orders):
             while order:
                 entry = order.first
-                if now + self._soonest_s(entry) <= entry.job.deadline or self._may_probe(
-                    now, entry
-                ):
+                if now + entry.service_s <= entry.job.deadline or self._may_probe(now, entry):
                     return self._start(now, place), expired, None
                 self._leave(entry)
                 expired.append(entry.job.number)
@@ -193,7 +201,9 @@ class Scheduler:
                 entry.gone = True
                 del self._entries[entry.job.number]
                 completed.append(entry.job.number)
-        cost = self._cost_of(batch, chosen)
+        cost = chosen[0][0].cost
+        if batch.alone:
+            cost = self._alone(batch.lane) or cost
         cost.learn(batch.tokens, batch.squares, now - batch.started)
         cost.updated = now
         self._reweigh(cost, batch)
@@ -279,19 +289,11 @@ class Scheduler:
                 retry_after_s=excess * pace_s,
                 message=f"{self._tokens} tokens wait already",
             )
-        if self._needs_s(entry) > left_s:
+        if entry.service_s > left_s:
             if self._may_probe(now, entry):
                 entry.cost.updated = now
                 entry.probe = True
                 return None
-            alone_s = self._alone_s(entry)
-            if alone_s is not None and alone_s <= left_s:
-                return Refusal(
-                    reason="too_late",
-                    retry_after_s=self.wait_s(now),
-                    message=f"it would be in time only with all threads: {alone_s:.3g} s of the "
-                    f"{left_s:.3g} s that the deadline leaves, and they are not free",
-                )
             return Refusal(
                 reason="too_late",
                 retry_after_s=None,
@@ -310,7 +312,7 @@ class Scheduler:
         before_s += entry.cost.q0 * others
         free_in_s = self._free_in_s(now)
         level = level_s(free_in_s, before_s + order.ahead_s(entry.key))
-        late_s = level + self._needs_s(entry) - left_s
+        late_s = level + entry.service_s - left_s
         if self._jobs:
             late_s += entry.mates_s
         if late_s > 0:
@@ -363,26 +365,30 @@ class Scheduler:
             batch.alone for batch, _ in self._batches.values()
         )
 
-    def _alone_s(self, entry: Entry) -> float | None:
-        """Predicted seconds of an entry's waiting rows with the threads of all workers."""
-        cost = None if self.workers == 1 else self._alone(entry.job.lane)
+    def _arrived(self) -> None:
+        """Whoever comes finds somebody there, or nobody."""
+        busy = bool(self._batches or self._jobs)
+        self._crowd += (busy - self._crowd) / _ARRIVALS
+
+    def _with_all_threads(self, now: float, batch: Batch, first: Entry) -> Batch:
+        """What is about to start, alone where that is worth while: nothing else runs or waits, few
+        that came of late met another, and it is faster so.
+
+        A prediction that speaks against it is tried now and then, or it could never change.
+
+        first: the most urgent entry of the batch.
+        """
+        if self.workers == 1 or self._batches or self._jobs or self._crowd > _CROWDED:
+            return batch
+        cost = None if first.probe else self._alone(batch.lane)
         if cost is None:
-            return None
-        asked = (self.config, entry.tokens, entry.squares, entry.rows - entry.next_row)
-        return service_s(cost, *asked, 1, work_of(cost, *asked))
-
-    def _soonest_s(self, entry: Entry) -> float:
-        """Predicted seconds of an entry's waiting rows if they are begun now."""
-        alone_s = None if self._batches else self._alone_s(entry)
-        return entry.service_s if alone_s is None else min(entry.service_s, alone_s)
-
-    def _needs_s(self, entry: Entry) -> float:
-        """What admission reckons with: what comes alone is not kept from being so."""
-        return entry.service_s if self._jobs else self._soonest_s(entry)
-
-    def _cost_of(self, batch: Batch, chosen: Chosen) -> CostModel:
-        cost = self._alone(batch.lane) if batch.alone else None
-        return chosen[0][0].cost if cost is None else cost
+            return batch
+        alone_s = cost.predict(batch.tokens, batch.squares)
+        if alone_s > batch.predicted_s:
+            known = cost.updated is not None and 0 <= now - cost.updated < self.config.probe_s
+            if known or batch.rows > 1 or now + alone_s > batch.earliest:
+                return batch
+        return replace(batch, predicted_s=alone_s, alone=True)
 
     # Batches.
 
@@ -397,7 +403,6 @@ class Scheduler:
             now, waiting, self.config, self.backlog_s, self._free_in_s(now)[1:]
         )
         first = chosen[0][0]
-        late = now + first.service_s > first.job.deadline and not first.probe
         parts = []
         tokens = squares = 0
         earliest = first.job.deadline
@@ -424,13 +429,6 @@ class Scheduler:
                 order.put(entry)
             tokens += took
             squares += took_squares
-        # All threads for one batch, where none is wanted for another: less than an instance each
-        # for several, for threads that compute together wait for one another.
-        cost = None
-        if self.workers > 1 and not self._batches and (late or not (self._jobs or first.probe)):
-            cost = self._alone(first.job.lane)
-        if cost is not None:
-            predicted_s = min(predicted_s, cost.predict(tokens, squares))
         self._batch_number += 1
         batch = Batch(
             number=self._batch_number,
@@ -441,8 +439,8 @@ class Scheduler:
             predicted_s=predicted_s,
             started=now,
             earliest=earliest,
-            alone=cost is not None,
         )
+        batch = self._with_all_threads(now, batch, first)
         self._batches[batch.number] = (batch, chosen)
         return batch
 
@@ -489,8 +487,12 @@ class Scheduler:
                 expired.append(entry.job.number)
         return expired
 
+    def _deadlines(self) -> list[float]:
+        """The earliest of what waits, of each class."""
+        return [order.first.job.deadline for order in self._orders if order]
+
     def _wake_at(self) -> float | None:
-        at = [order.first.job.deadline for order in self._orders if order]
+        at = self._deadlines()
         for batch, chosen in self._batches.values():
             if not chosen[0][0].gone and chosen[0][0].job.deadline == batch.earliest:
                 at.append(batch.earliest)
