@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from limbeck import measure
 from limbeck.bench.markdown import Rows, markdown, where
+from limbeck.evaluation import Interval, rivals
 from limbeck.report.sections import Lines, Series
 
 TITLES = {"sst2": "SST-2", "stsb": "STS-B", "squad": "SQuAD v1.1 dev", "imdb": "IMDB"}
@@ -142,22 +143,22 @@ def _rounding(whole: Sequence[measure.Row]) -> list[str]:
 def _against_dense(rows: Rows) -> list[str]:
     """What is pruned beside the best dense student that is as fast."""
     by_name = {row.subject: row for row in rows}
-    groups: dict[str, list[str]] = {}
+    found = []
     for row in rows:
         if not {"behind", "rival"} <= row.extra.keys():
             continue
+        value, low, high = (0.0 - _value(row, f"behind{end}") for end in ("", "_high", "_low"))
         rival = by_name[str(row.extra["rival"])]
-        if not measure.is_as_fast(rival.value, row.value):
-            groups.setdefault("Faster than every dense student", []).append(row.subject)
-            continue
-        head = "Not to be told from the best dense student that is as fast"
-        if _value(row, "behind_high") < 0:
-            head = "More accurate than the best dense student that is as fast"
-        if _value(row, "behind_low") > 0:
-            head = "Less accurate than a dense student that is as fast: take that one instead"
-        points = _ends(row, "behind", "+.2f", " to ", -1)
-        groups.setdefault(head, []).append(f"{row.subject} ({rival.subject}: {points})")
-    return [f"{head}: {', '.join(named)}." for head, named in groups.items()]
+        found.append(
+            rivals.Beside(
+                name=row.subject,
+                ms=row.value,
+                rival=rival.subject,
+                rival_ms=rival.value,
+                ahead=Interval(value=value, low=low, high=high),
+            )
+        )
+    return rivals.told(found)
 
 
 def picture(name: str, rows: Rows) -> Lines:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from limbeck.evaluation import Interval, Limits, Verdict
+from limbeck.evaluation import Interval, Limits, Verdict, rivals
 from limbeck.forge.recipe.curve.plan import Point
-from limbeck.measure import Ratio, Timing, is_as_fast
+from limbeck.measure import Ratio, Timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Measured:
     sparsity: share of the encoder's blocks that is gone, as pruning found it. value: the headline
     metric; drop: against the teacher; kept: per cent of the teacher's, NaN where there is nothing
     to keep; rounding: lost in the export alone. rival: of what is pruned, the dense student that it
-    has to be better than (`rival_of`); behind: how much that one is above it. verdict: of the gate,
-    where there is one. seconds: to train it from its dense model.
+    has to be better than (`rivals.rival_of`); behind: how much that one is above it. verdict: of
+    the gate, where there is one. seconds: to train it from its dense model.
     """
 
     point: Point
@@ -155,43 +155,23 @@ def told(curve: Curve) -> list[str]:
     return found + _against_rivals(curve)
 
 
-def rival_of(ms: float, dense: Mapping[str, tuple[float, float]]) -> str | None:
-    """Which dense student a pruned model of so many milliseconds has to be better than.
-
-    Args:
-        dense: name -> milliseconds and metric.
-
-    Returns:
-        The most accurate of those that are as fast, to a twentieth; where none is, the fastest;
-        None where there is no dense student.
-    """
-    as_fast = [name for name, (theirs, _) in dense.items() if is_as_fast(theirs, ms)]
-    if as_fast:
-        return max(as_fast, key=lambda name: -_last(-dense[name][1]))
-    return min(dense, key=lambda name: dense[name][0], default=None)
-
-
-def beats(behind: Interval) -> str:
-    """What a pruned model is beside one that is `behind` above it."""
-    if behind.high < 0:
-        return "More accurate than"
-    if behind.low > 0:
-        return "Less accurate than"
-    return "Not to be told from"
-
-
 def _against_rivals(curve: Curve) -> list[str]:
     """Pruned models beside the dense students that are as fast, in groups."""
     by_name = {one.point.name: one for one in curve.measured}
-    groups: dict[str, list[str]] = {}
+    found = []
     for one in curve.measured:
         if one.behind is None or one.rival is None:
             continue
-        rival = by_name[one.rival]
-        times = f"{one.ms:.2f} ms against {rival.ms:.2f} ms"
-        said = f"{one.point.name} ({rival.point.name}: {points_of(one.behind, -1)}, {times})"
-        head = f"{beats(one.behind)} the best dense student that is as fast"
-        if not is_as_fast(rival.ms, one.ms):
-            head = f"Faster than every dense student; {beats(one.behind).lower()} the fastest"
-        groups.setdefault(head, []).append(said)
-    return [f"{head}: {', '.join(named)}." for head, named in groups.items()]
+        value, low, high = (
+            0.0 - 100 * end for end in (one.behind.value, one.behind.high, one.behind.low)
+        )
+        found.append(
+            rivals.Beside(
+                name=one.point.name,
+                ms=one.ms,
+                rival=one.rival,
+                rival_ms=by_name[one.rival].ms,
+                ahead=Interval(value=value, low=low, high=high),
+            )
+        )
+    return rivals.told(found)

@@ -17,9 +17,10 @@ import torch
 
 from limbeck import artifact, evaluation, measure, runtimes
 from limbeck.errors import InputError
+from limbeck.evaluation import rivals
 from limbeck.forge.recipe import latency, processes, rows, state, store
 from limbeck.forge.recipe.curve import page
-from limbeck.forge.recipe.curve.judging import Curve, Measured, Speed, rival_of
+from limbeck.forge.recipe.curve.judging import Curve, Measured, Speed
 from limbeck.forge.recipe.curve.plan import POINTS, Point, points
 from limbeck.forge.recipe.curve.running import Place, at_once
 from limbeck.forge.recipe.finish import Finished, Step
@@ -187,7 +188,7 @@ def _one(
             name: (speeds[name][-1].timing.p50_ms, step.quality.value)
             for name, step in students.items()
         }
-        rival = rival_of(speeds[point.name][-1].timing.p50_ms, dense)
+        rival = rivals.rival_of(speeds[point.name][-1].timing.p50_ms, dense)
     if rival is not None:
         behind = scores.drop(students[rival].output, last.output)
     with artifact.read(made.artifact, verify=False) as stored:
