@@ -73,7 +73,8 @@ bench: $(VENV)/.stamp-dev ## the engine against ONNX Runtime, start-up and memor
 peers: $(VENV)/.stamp-dev ## an environment for each peer of the benchmarks, in .peers; ARGS=NAME makes one
 	$(BIN)/python tools/peers.py $(ARGS)
 
-soak: $(VENV)/.stamp-dev ## a million mixed requests over HTTP to a server of its own, and the slope of its memory; ARGS="--requests N"
+soak: $(VENV)/.stamp-dev ## a million mixed requests, simulated, and over HTTP to a server of its own, with the slope of its memory; ARGS="--requests N"
+	LIMBECK_SOAK=1 $(BIN)/python -m pytest -q tests/serve/scheduler/test_simulate.py -k leave_nothing_behind
 	$(BIN)/python -m limbeck.bench.soak $(ARGS)
 
 bench-engine: $(VENV)/.stamp-dev ## the engine against the peers that are there; ARGS="--quick", "--run last", "--texts FILE"

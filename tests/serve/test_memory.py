@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from limbeck.serve.memory import (
     Decision,
     Guard,
     container_limit_bytes,
+    own_bytes,
     resident_bytes,
     soft_limit_bytes,
     trim_allocator,
@@ -156,6 +158,20 @@ def test_a_reload_that_fails_is_not_the_end_of_the_guard() -> None:
         task.cancel()
 
     asyncio.run(run())
+
+
+def test_mapped_files_are_nobodys_own_memory(tmp_path: Path) -> None:
+    file = tmp_path / "vectors"
+    file.write_bytes(b"x" * (64 << 20))
+    resident, own = resident_bytes(), own_bytes()
+    assert 1 << 20 < own < resident
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, prot=mmap.PROT_READ) as mapped:
+        assert sum(mapped[:: mmap.PAGESIZE]) > 0
+        assert resident_bytes() > resident + (32 << 20)
+        assert own_bytes() < own + (32 << 20)
+    block = bytearray(b"x" * (64 << 20))
+    assert own_bytes() > own + (32 << 20)
+    del block
 
 
 def test_the_process_has_memory() -> None:

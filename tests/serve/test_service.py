@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from limbeck.engine import available_cpus
 from limbeck.errors import EngineError, ModelError
 from limbeck.pipeline import pipeline
 from limbeck.serve.refused import RefusedError
+from limbeck.serve.rows import Rows
 from limbeck.serve.service import Service
 from limbeck.serve.settings import Settings
 from served import asking, serving, settings_of
@@ -469,6 +471,94 @@ def test_shares_of_tokens() -> None:
             assert error.reason == "rate_limited"
             assert error.retry_after_s is not None
             await service.answer(asking("bell harbour quiet", client="192.0.2.2"))
+
+    run(body())
+
+
+def test_whoever_waits_for_what_another_computes_pays_too() -> None:
+    async def body() -> None:
+        model = Gated()
+        rate = {"tokens_per_s": 0.001, "burst_tokens": 8}
+        async with serving({"m": lambda: model}, rate=rate) as service:
+            model.gate.clear()
+            lead = asyncio.create_task(service.answer(asking("the bell", client="192.0.2.1")))
+            await comes(lambda: service.dispatcher.look()["in_flight"] == 1)
+            waiting = [
+                asyncio.create_task(service.answer(asking("the bell", client="192.0.2.2")))
+                for _ in range(3)
+            ]
+            await comes(lambda: service.cache.stats.joined == 3)
+            model.gate.set()
+            tokens = (await lead).tokens
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            refusals = [one for one in results if isinstance(one, RefusedError)]
+            assert {one.reason for one in refusals} == {"rate_limited"}
+            assert len(results) - len(refusals) == 8 // tokens
+
+    run(body())
+
+
+def test_a_model_that_loads_slowly_is_waited_for_until_the_deadline() -> None:
+    loads = threading.Event()
+
+    def load() -> FakeModel:
+        assert loads.wait(PATIENCE_S)
+        return FakeModel()
+
+    async def body() -> None:
+        settings = Settings.model_validate(
+            {
+                "models": [
+                    {"name": "a", "path": "a"},
+                    {"name": "m", "path": "m", "preload": False, "deadline_ms": 100},
+                ]
+            }
+        )
+        async with serving({"a": FakeModel, "m": load}, settings) as service:
+            for asked in (asking("bell", model="m", timeout_s=0.05), asking("bell", model="m")):
+                error = await refused(service.answer(asked))
+                assert error.reason == "deadline"
+            error = await refused(service.hosted("m"))  # as routes that only describe it ask
+            assert error.reason == "deadline"
+            assert (await service.answer(asking("bell", model="a"))).rows
+            loads.set()
+            await comes(lambda: service.models.ready("m"))
+            assert (await service.answer(asking("bell", model="m", timeout_s=60.0))).rows
+
+    run(body())
+
+
+def test_tokenising_is_waited_for_until_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+    begin = Rows.begin
+
+    def slow(rows: Rows) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            assert goes_on.wait(PATIENCE_S)
+        return begin(rows)
+
+    monkeypatch.setattr(Rows, "begin", slow)
+
+    async def body() -> None:
+        async with serving({"m": FakeModel}) as service:
+            error = await refused(service.answer(asking("bell " * 1000, timeout_s=0.05)))
+            assert error.reason == "deadline"
+            goes_on.set()
+            assert (await service.answer(asking("bell " * 1000))).rows
+            assert service.dispatcher.look()["held_jobs"] == 0
+
+    run(body())
+
+
+def test_a_deadline_that_passed_on_the_way_is_told_as_such() -> None:
+    async def body() -> None:
+        async with serving({"m": FakeModel}) as service:
+            hosted = await service.hosted("m")
+            asked = Rows(hosted.pipeline, {0: "bell"}, {}).begin()
+            assert asked is not None
+            with pytest.raises(RefusedError) as caught:
+                service.dispatcher.submit(hosted, asked, deadline_s=0.0, priority=0)
+            assert caught.value.reason == "deadline"
 
     run(body())
 

@@ -365,6 +365,7 @@ def _refused(refusal: Refusal) -> RefusedError:
     reasons: dict[str, Reason] = {
         "queue_full": "overloaded",
         "too_late": "overloaded",
+        "passed": "deadline",
         "never": "too_large",
         "draining": "unavailable",
     }

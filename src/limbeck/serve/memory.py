@@ -110,7 +110,7 @@ class Guard:
         self._cache = cache
         self._reload = reload
         self._on_action = on_action
-        self._memory = memory or resident_bytes
+        self._memory = memory or own_bytes
         self._trim = trim or trim_allocator
 
     async def run(self) -> None:
@@ -150,6 +150,18 @@ class Guard:
             await self._reload()
             await asyncio.to_thread(self._trim)
         return action
+
+
+def own_bytes() -> int:
+    """Memory that only this process could give back. Pages of mapped files are not among it: the
+    system takes those by itself when memory is short."""
+    found = 0
+    with open("/proc/self/status", "rb") as file:
+        for line in file:
+            name, _, value = line.partition(b":")
+            if name in (b"RssAnon", b"RssShmem"):
+                found += int(value.split()[0]) << 10
+    return found
 
 
 def resident_bytes(process: int | str = "self") -> int:

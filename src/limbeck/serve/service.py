@@ -6,8 +6,9 @@ The order of the gates: model, deadline, breaker, tokens' share, cache, admissio
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ from limbeck.serve.rows import Rows
 from limbeck.serve.scheduler import Scheduler, SchedulerConfig
 from limbeck.serve.settings import Settings
 
+_log = logging.getLogger("limbeck.serve.service")
 _Value = TypeVar("_Value")
 
 # Shorter inputs are tokenised in the event loop, in up to a millisecond: on processors that the
@@ -135,12 +137,23 @@ class Service:
 
     async def reload(self, settings: Settings | None = None) -> None:
         """Take over other settings of models, or models whose files have changed, without losing a
-        request. Whatever cannot be loaded leaves all as it was.
+        request; prepared answers are read anew. Whatever cannot be loaded leaves all as it was.
 
         Raises:
             LimbeckError: why not.
         """
+        paths = self.settings.cache.preload
+        files = await asyncio.to_thread(lambda: [precomputed.read(path) for path in paths])
         await self.models.reload(settings)
+        of_use = []
+        for file in files:
+            try:
+                file.check(hosted.keys for hosted in self.models.loaded())
+            except InputError as error:
+                _log.warning("%s; it is left out until it is written anew and reloaded", error)
+            else:
+                of_use.append(file)
+        self.cache.prepare(of_use)
 
     async def reload_models(self) -> None:
         """Load every model anew, unchanged ones too: gives back memory that has crept up."""
@@ -158,13 +171,22 @@ class Service:
         """See `Models.index`."""
         return self.models.index()
 
-    async def hosted(self, name: str | None, version: str | None = None) -> Hosted:
-        """The model of that name, loaded.
+    async def hosted(
+        self, name: str | None, version: str | None = None, *, deadline_s: float | None = None
+    ) -> Hosted:
+        """The model of that name, loaded. deadline_s: None for the model's own, from now.
 
         Raises:
-            RefusedError: not_found, or unavailable where it cannot be loaded.
+            RefusedError: not_found; unavailable where it cannot be loaded; deadline where that
+                takes longer: it is loaded all the same.
         """
-        return await self.models.get(name, version)
+        found = self.models.ready(name, version)
+        if found is not None:
+            return found
+        if deadline_s is None:
+            own = self.models.settings(name, version)
+            deadline_s = self._clock() + own.deadline_ms / 1000
+        return await self._before(deadline_s, self.models.get(name, version))
 
     # Requests.
 
@@ -176,14 +198,16 @@ class Service:
         """
         if self._draining:
             raise RefusedError("unavailable", "the server is shutting down", retry_after_s=1.0)
-        asked_for = await self._asked_for(request)
-        timeout_s = asked_for.settings.deadline_ms / 1000
+        asked = self.models.settings(request.model, request.version)
+        request.tenant.check(asked.name)
+        timeout_s = asked.deadline_ms / 1000
         if request.timeout_s is not None:
             timeout_s = min(request.timeout_s, self.settings.limits.max_timeout_ms / 1000)
         deadline_s = request.arrived_s + timeout_s
         if self._clock() >= deadline_s:
             raise RefusedError("deadline", "the deadline has passed already")
-        hosted, permit = await self._through_breaker(asked_for)
+        asked_for = await self._asked_for(request, deadline_s)
+        hosted, permit = await self._through_breaker(asked_for, deadline_s)
         timing = Timing()
         if request.noted is not None:
             request.noted["timing"] = timing
@@ -204,11 +228,8 @@ class Service:
         hosted.breaker.record(self._clock(), "slow" if slow else "ok", permit)
         return answer
 
-    async def _asked_for(self, request: Request) -> Hosted:
-        if request.tenant.models is not None:
-            name, _ = self.models.slot(request.model, request.version)
-            request.tenant.check(name)
-        hosted = await self.hosted(request.model, request.version)
+    async def _asked_for(self, request: Request, deadline_s: float) -> Hosted:
+        hosted = await self.hosted(request.model, request.version, deadline_s=deadline_s)
         noted = request.noted
         if noted is not None:
             noted["model"], noted["version"] = hosted.name, hosted.version
@@ -222,7 +243,7 @@ class Service:
             )
         return hosted
 
-    async def _through_breaker(self, hosted: Hosted) -> tuple[Hosted, Permit]:
+    async def _through_breaker(self, hosted: Hosted, deadline_s: float) -> tuple[Hosted, Permit]:
         """The model, or its fallback while its breaker is open."""
         now = self._clock()
         permit = hosted.breaker.allow(now)
@@ -231,7 +252,7 @@ class Service:
         fallback = hosted.settings.fallback
         if fallback is not None:
             name, _, version = fallback.partition("/")
-            other = await self.hosted(name, version or None)
+            other = await self.hosted(name, version or None, deadline_s=deadline_s)
             permit = other.breaker.allow(now) if other is not hosted else None
             if permit is not None:
                 return other, permit
@@ -296,6 +317,7 @@ class Service:
                 if got is None:  # whoever computed it has failed; it is our turn
                     todo.append(place)
                     continue
+                self._pay(request, got[1])
                 answers[place] = got[0]
                 tokens += got[1]
                 cached += 1
@@ -351,16 +373,10 @@ class Service:
         rows = Rows(hosted.pipeline, inputs, request.options)
         inline = sum(sizes) <= _INLINE_CHARACTERS
         began = self._clock()
-        asked = rows.begin() if inline else await self._in_thread(rows.begin)
+        asked = rows.begin() if inline else await self._in_thread(deadline_s, rows.begin)
         timing.tokenize_s += self._clock() - began
         price = tokens_before + sum(rows.tokens.values())
-        retry_after_s = self.rates.charge(request.tenant, request.client, price, began)
-        if retry_after_s is not None:
-            raise RefusedError(
-                "rate_limited",
-                "this client's share of tokens is used up",
-                retry_after_s=retry_after_s,
-            )
+        self._pay(request, price)
         first = True
         while asked is not None:
             try:
@@ -389,14 +405,28 @@ class Service:
                     timing.queue_s += ticket.started_s - ticket.submitted_s
                 timing.inference_s += ticket.inference_s
             began = self._clock()
-            asked = rows.go_on(got) if inline else await self._in_thread(rows.go_on, got)
+            asked = (
+                rows.go_on(got) if inline else await self._in_thread(deadline_s, rows.go_on, got)
+            )
             timing.tokenize_s += self._clock() - began
         return rows
 
-    async def _in_thread(self, work: Callable[..., _Value], *given: Any) -> _Value:
-        return await asyncio.get_running_loop().run_in_executor(self._texts, work, *given)
+    def _pay(self, request: Request, tokens: int) -> None:
+        retry_after_s = self.rates.charge(request.tenant, request.client, tokens, self._clock())
+        if retry_after_s is not None:
+            raise RefusedError(
+                "rate_limited",
+                "this client's share of tokens is used up",
+                retry_after_s=retry_after_s,
+            )
 
-    async def _before(self, deadline_s: float, coming: Coroutine[Any, Any, _Value]) -> _Value:
+    async def _in_thread(
+        self, deadline_s: float, work: Callable[..., _Value], *given: Any
+    ) -> _Value:
+        loop = asyncio.get_running_loop()
+        return await self._before(deadline_s, loop.run_in_executor(self._texts, work, *given))
+
+    async def _before(self, deadline_s: float, coming: Awaitable[_Value]) -> _Value:
         try:
             async with asyncio.timeout(max(0.0, deadline_s - self._clock())):
                 return await coming

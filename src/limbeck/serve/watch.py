@@ -9,7 +9,7 @@ from limbeck.serve.access import AccessLog
 from limbeck.serve.counting import Counting
 from limbeck.serve.dispatch import BatchDone
 from limbeck.serve.logs import Logs
-from limbeck.serve.memory import Guard, container_limit_bytes, soft_limit_bytes
+from limbeck.serve.memory import Guard, container_limit_bytes, own_bytes, soft_limit_bytes
 from limbeck.serve.metrics import Metrics
 from limbeck.serve.service import Service
 from limbeck.serve.settings import Settings
@@ -74,6 +74,7 @@ class Watch:
         )
         if limit_bytes is None:
             return
+        self.metrics.own_bytes = own_bytes
         self.metrics.soft_limit_bytes = limit_bytes
         guard = Guard(
             limit_bytes,

@@ -29,7 +29,7 @@ def test_a_slow_head_is_told_and_closed():
         connection.sendall(b"POST /v1/echo HTTP/1.1\r\nHost: te")
         answer = read_answer(connection)
         assert head_of(answer)[0] == 408
-        assert body_of(answer)["error"]["reason"] == "slow_client"
+        assert body_of(answer)["error"]["code"] == "slow_client"
         assert closed(connection)
 
 
@@ -191,7 +191,7 @@ def test_what_is_no_request_gets_an_answer_in_json_and_the_door(sent, status):
         connection.sendall(sent)
         answer = read_answer(connection)
         assert head_of(answer)[0] == status
-        assert "reason" in body_of(answer)["error"]
+        assert "code" in body_of(answer)["error"]
         assert closed(connection)
         assert server.recorder.all == []
 

@@ -48,7 +48,7 @@ def test_percent_signs_in_a_static_path_count_as_what_they_stand_for(server):
 def test_what_is_no_utf_8_or_too_much_is_refused(server, path):
     answer = server.send(get(path))
     assert head_of(answer)[0] == 400
-    assert body_of(answer)["error"]["reason"] == "bad_request"
+    assert body_of(answer)["error"]["code"] == "bad_request"
     assert last(server).outcome == "bad_request"
 
 
@@ -62,7 +62,7 @@ def test_what_is_no_utf_8_or_too_much_is_refused(server, path):
 def test_unknown_paths_are_told_in_json(server, path):
     answer = server.send(get(path))
     assert head_of(answer)[0] == 404
-    assert body_of(answer)["error"]["reason"] == "not_found"
+    assert body_of(answer)["error"]["code"] == "not_found"
     assert last(server).route == ""
 
 

@@ -147,15 +147,30 @@ def test_one_that_is_stopped_is_killed_and_started_again(start):
     assert both.living(0) == [other]
 
 
-def test_one_that_dies_again_and_again_is_given_up(start):
+def test_when_all_die_again_and_again_it_gives_up(start):
     both = start()
     both.read_until("ready")
     both.touch("die-0")
-    os.kill(both.living(0)[0], signal.SIGKILL)
+    both.touch("die-1")
+    for number in (0, 1):
+        os.kill(both.living(number)[0], signal.SIGKILL)
     both.read_until("giving up")
     assert both.wait() == 1
     assert "5 times in a row" in both.said
-    assert both.living(1) == []
+    assert both.living(0) == both.living(1) == []
+
+
+def test_one_that_dies_again_and_again_takes_no_other_along(start):
+    both = start()
+    both.read_until("ready")
+    both.touch("die-0")
+    (other,) = both.living(1)
+    os.kill(both.living(0)[0], signal.SIGKILL)
+    both.read_until("another is started in 10.0 s")
+    assert both.living(1) == [other]
+    (both.home / "die-0").unlink()
+    until(lambda: len(both.living(0)) == 1)
+    assert both.end() == 0
 
 
 def test_settings_that_cannot_be_used_end_all_at_once(start):

@@ -88,6 +88,7 @@ def full() -> Metrics:
     metrics.service = full_state
     metrics.connections = lambda: 4
     metrics.dropped_log_lines = lambda: 2
+    metrics.own_bytes = lambda: 900
     metrics.soft_limit_bytes = 1000
     metrics.received()
     metrics.request(protocol="own", outcome="ok", model="a", version="1", timing=Timing())

@@ -189,7 +189,7 @@ def test_a_tenant_has_its_share_of_the_queue_only() -> None:
 def test_a_deadline_in_the_past_is_refused() -> None:
     refusal = scheduler().submit(5.0, job(0, 5.0))
     assert refusal is not None
-    assert (refusal.reason, refusal.retry_after_s) == ("too_late", None)
+    assert (refusal.reason, refusal.retry_after_s) == ("passed", None)
 
 
 def test_a_prediction_that_refuses_everything_is_put_to_the_test() -> None:

@@ -258,8 +258,8 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     def _say(self, status: int) -> None:
-        reason, message = _MESSAGES[status]
-        body = dump({"error": {"reason": reason, "message": message}})
+        code, message = _MESSAGES[status]
+        body = dump({"error": {"code": code, "message": message}})
         head = (
             b"content-type: application/json\r\nconnection: close\r\n"
             b"content-length: " + str(len(body)).encode() + b"\r\n"

@@ -16,7 +16,8 @@ _SECURITY: Final[list[dict[str, list[str]]]] = [{"bearer": []}, {"header": []}]
 _ABOUT = """\
 Every answer has the header `X-Request-Id`; answers of a model tell where their time went in
 `Server-Timing` and `X-Limbeck-*-Ms`. Refusals with 429 and 503 say in `Retry-After` when to come
-back. A deadline can be given to every protocol with the header `X-Request-Timeout-Ms`.
+back, where that helps. A deadline can be given to every protocol with the header
+`X-Request-Timeout-Ms`.
 """
 
 

@@ -29,7 +29,8 @@ _FIRST_BEAT_S = 120.0
 # One that lived so long was well: its death is a new story.
 _WELL_S = 30.0
 _MAX_BACKOFF_S = 10.0
-# So many deaths in a row, none of a worker that was well, and the trouble is not the worker.
+# So many deaths in a row, none of a worker that was well, and the trouble is not the worker: if no
+# other one answers either, it is over.
 _MOST_DEATHS = 5
 # What a worker may take beyond its own time for draining before it is killed.
 _LEAVING_S = 10.0
@@ -174,7 +175,7 @@ class Supervisor:
 
     def _died(self, worker: _Worker, status: int) -> None:
         now = time.monotonic()
-        worker.process = None
+        worker.process, worker.ready = None, False
         if worker.line is not None:
             self._selector.unregister(worker.line)
             worker.line.close()
@@ -191,7 +192,7 @@ class Supervisor:
             return
         worker.deaths = 1 if now - worker.started_s > _WELL_S else worker.deaths + 1
         how = f"by signal {-status}" if status < 0 else f"with exit code {status}"
-        if worker.deaths >= _MOST_DEATHS:
+        if worker.deaths >= _MOST_DEATHS and not any(one.ready for one in self._workers):
             self._say(
                 f"worker {worker.number} ended {how}, {worker.deaths} times in a row: giving up"
             )

@@ -8,6 +8,6 @@ from limbeck.serve.refused import RefusedError
 
 
 def plain(refused: RefusedError) -> Reply:
-    """{"error": {"reason", "message"}}"""
-    error = {"reason": refused.reason, "message": refused.message}
+    """{"error": {"code", "message"}}"""
+    error = {"code": refused.reason, "message": refused.message}
     return Reply(body=dump({"error": error}), status=refused.status)

@@ -127,6 +127,7 @@ CATALOGUE: Final[tuple[Metric, ...]] = (
     _gauge("limbeck_draining", "Whether the server is shutting down."),
     _gauge("limbeck_connections", "Open connections."),
     _counter("limbeck_log_lines_dropped_total", "Log lines dropped, for nobody read them."),
+    _gauge("limbeck_memory_own_bytes", "Memory that the guard looks at: without mapped files."),
     _gauge("limbeck_memory_soft_limit_bytes", "Where the memory guard begins; 0 without one."),
     _counter(
         "limbeck_memory_guard_actions_total",

@@ -136,6 +136,8 @@ class Exposition:
             yield _one("limbeck_connections", metrics.connections())
         dropped = metrics.dropped_log_lines
         yield _one("limbeck_log_lines_dropped_total", dropped() if dropped is not None else 0)
+        if metrics.own_bytes is not None:
+            yield _one("limbeck_memory_own_bytes", metrics.own_bytes())
         yield _one("limbeck_memory_soft_limit_bytes", metrics.soft_limit_bytes)
         yield _plain("limbeck_build_info", [((limbeck.__version__,), 1)])
 

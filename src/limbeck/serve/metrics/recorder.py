@@ -52,7 +52,7 @@ class Metrics:
     asked at each scrape, where they are set:
 
     service: how the service stands. connections: open ones. dropped_log_lines: since the start.
-    soft_limit_bytes: of the memory guard.
+    own_bytes, soft_limit_bytes: of the memory guard: what it looks at, and where it begins.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Metrics:
         self.service: Callable[[], ServiceState] | None = None
         self.connections: Callable[[], int] | None = None
         self.dropped_log_lines: Callable[[], int] | None = None
+        self.own_bytes: Callable[[], int] | None = None
         self.soft_limit_bytes: int = 0
         self.lock = Lock()
         self.received_count = 0

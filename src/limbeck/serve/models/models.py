@@ -114,6 +114,14 @@ class Models:
             )
         return name, version
 
+    def settings(self, name: str | None = None, version: str | None = None) -> ModelSettings:
+        """What is configured for a model, loaded or not.
+
+        Raises:
+            RefusedError: not_found.
+        """
+        return self._table.slots[self.slot(name, version)].settings
+
     def ready(self, name: str | None = None, version: str | None = None) -> Hosted | None:
         """The model if it is loaded, None if it has to be loaded first.
 

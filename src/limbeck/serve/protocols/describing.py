@@ -111,9 +111,9 @@ _MEANING = {
     413: "Beyond a limit of the server",
     415: "The body is not declared to be JSON",
     422: "Understood, but the model or its task cannot do it",
-    429: "Would not be answered in time, or a share is used up; Retry-After says when to come back",
+    429: "Would not be answered in time, or a share is used up; Retry-After: when to try again",
     500: "The server's or the model's fault",
-    503: "Not ready, draining, or the model cannot be had now; Retry-After says when to come back",
+    503: "Not ready, draining, or the model cannot be had now; Retry-After: when to try again",
     504: "Accepted, but not answered before the deadline",
 }
 _RETRY = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}, "description": "seconds"}}

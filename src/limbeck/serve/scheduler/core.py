@@ -260,7 +260,7 @@ class Scheduler:
         config, job = self.config, entry.job
         if self._draining:
             return Refusal(
-                reason="draining", retry_after_s=None, message="the server is shutting down"
+                reason="draining", retry_after_s=1.0, message="the server is shutting down"
             )
         tokens = entry.tokens
         bound = config.queue_tokens
@@ -277,7 +277,7 @@ class Scheduler:
         left_s = job.deadline - now
         if left_s <= 0:
             return Refusal(
-                reason="too_late", retry_after_s=None, message="the deadline has passed already"
+                reason="passed", retry_after_s=None, message="the deadline has passed already"
             )
         excess = max(
             self._tokens + tokens - bound, self._tenants.get(job.tenant, 0) + tokens - share

@@ -10,7 +10,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal
 
-Reason = Literal["queue_full", "too_late", "never", "draining"]
+Reason = Literal["queue_full", "too_late", "passed", "never", "draining"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +50,8 @@ class Refusal:
     """Why a job was not let in.
 
     reason: "queue_full" (the bound in tokens, or the tenant's share of it), "too_late" (by
-        prediction it would miss its deadline, or make an accepted one miss its own), "never" (it
-        alone exceeds the bound), "draining".
+        prediction it would miss its deadline, or make an accepted one miss its own), "passed" (its
+        deadline is over already), "never" (it alone exceeds the bound), "draining".
     retry_after_s: predicted time until it would fit; None where waiting does not help.
     """
 
