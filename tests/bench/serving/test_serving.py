@@ -15,7 +15,7 @@ import pytest
 from limbeck import measure
 from limbeck.bench import models
 from limbeck.bench.serving import __main__ as program
-from limbeck.bench.serving import answers, choosing, kinds, record, starting, table
+from limbeck.bench.serving import answers, bounds, choosing, kinds, record, starting, table
 from limbeck.bench.serving.capacity import Effort
 from limbeck.bench.serving.contestants import Config, Contestant
 from limbeck.bench.serving.files import Files
@@ -237,6 +237,32 @@ def test_the_table_has_ratios_to_the_best_peer() -> None:
     assert "more than one run" not in table.serving(rows)
     with pytest.raises(InputError, match="make bench-serve"):
         table.serving([])
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "p99", "kept"),
+    [
+        (bounds.REFUSALS, 1.0, 5.0, True),
+        (bounds.REFUSALS, 1.01, 1.02, False),
+        (bounds.REFUSALS, 0.1, 5.01, False),
+        (bounds.GOODPUT, 90.0, None, True),
+        (bounds.GOODPUT, 89.9, None, False),
+        (bounds.HITS, 3001.0, None, True),
+        (bounds.HITS, 3000.0, None, False),
+        (bounds.OF_THE_ENGINE, 80.0, None, True),
+        (bounds.OF_THE_ENGINE, 79.9, None, False),
+        (bounds.START, 1.49, None, True),
+        (bounds.START, 1.5, None, False),
+    ],
+)
+def test_the_table_says_which_bound_is_missed(
+    bound: bounds.Bound, value: float, p99: float | None, kept: bool
+) -> None:
+    rated = rate("limbeck", value)
+    asked = {"model": "m", "texts": "t", "what": bound.what}
+    own = dataclasses.replace(rated, benchmark=kinds.OWN, workload=asked, p99=p99, extra={})
+    (line,) = [one for one in table.serving([rated, own]).splitlines() if bound.what in one]
+    assert line.endswith(f"{bound.text} |" if kept else f"{bound.text}: missed |")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from limbeck import loadtest, measure
-from limbeck.bench.serving import answers, capacity, own, record
+from limbeck.bench.serving import answers, bounds, capacity, own, record
 from limbeck.bench.serving.asking import Asker
 from limbeck.bench.serving.capacity import Choice, CurvePoint
 from limbeck.bench.serving.contestants import Config, Contestant
@@ -25,30 +25,34 @@ def _under_load(
 
     def refusals() -> list[measure.Row]:
         spent = own.refusal_ms(points[-1])
-        what = "server time of a refusal at 3 times the largest rate"
         seen = points[-1].result.refused_ms
-        facts: dict[str, str | float] = {
-            "bound": "p50 1 ms, p99 5 ms",
-            "client_p50_ms": loadtest.percentile(seen, 50),
-            "client_p99_ms": loadtest.percentile(seen, 99),
-        }
-        row = record.own_row(bench, contestant, what, "ms", spent, **facts)
+        row = record.own_row(
+            bench,
+            contestant,
+            bounds.REFUSALS.what,
+            "ms",
+            spent,
+            client_p50_ms=loadtest.percentile(seen, 50),
+            client_p99_ms=loadtest.percentile(seen, 99),
+        )
         return [dataclasses.replace(row, p99=measure.percentile(spent, 0.99))]
 
     def goodput() -> list[measure.Row]:
         kept = 100 * own.kept_goodput(points)
-        what = "goodput at 3 times the largest rate, of its peak"
-        return [record.own_row(bench, contestant, what, "%", [kept], bound="at least 90 %")]
+        return [record.own_row(bench, contestant, bounds.GOODPUT.what, "%", [kept])]
 
     def hits() -> list[measure.Row]:
         bench.say("    answers from the cache")
         found = own.cache_hits(asker, bench.texts, bench.effort)
-        facts: dict[str, str | int] = {
-            "bound": "more than 3000/s",
-            "generator_limited": int(found.limited),
-        }
-        what = "answers from the cache"
-        return [record.own_row(bench, contestant, what, "requests/s", found.rates, **facts)]
+        row = record.own_row(
+            bench,
+            contestant,
+            bounds.HITS.what,
+            "requests/s",
+            found.rates,
+            generator_limited=int(found.limited),
+        )
+        return [row]
 
     return [refusals, goodput, hits] if points else [hits]
 
@@ -58,10 +62,9 @@ def _afterwards(bench: Bench, contestant: Contestant, config: Config, rate: floa
         bench.say("    the engine without a server")
         readings = own.engine_alone(bench.files.paths[contestant.source], bench.texts)
         share = [100 * rate / reading for reading in readings]
-        what = "largest rate in time, of the engine without a server"
         return [
             record.own_row(bench, contestant, "engine without a server", "texts/s", readings),
-            record.own_row(bench, contestant, what, "%", share, bound="at least 80 %"),
+            record.own_row(bench, contestant, bounds.OF_THE_ENGINE.what, "%", share),
         ]
 
     def starts() -> list[measure.Row]:
@@ -70,8 +73,7 @@ def _afterwards(bench: Bench, contestant: Contestant, config: Config, rate: floa
         for _ in range(bench.effort.starts):
             with started(contestant, config, bench.files, bench.logs) as running:
                 readings.append(running.ready_s)
-        bound = "less than 1.5 s"
-        return [record.own_row(bench, contestant, "start to ready", "s", readings, bound=bound)]
+        return [record.own_row(bench, contestant, bounds.START.what, "s", readings)]
 
     return [alone, starts]
 

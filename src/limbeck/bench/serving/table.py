@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from limbeck import measure
 from limbeck.bench.markdown import markdown, where
+from limbeck.bench.serving.bounds import BOUNDS
 from limbeck.bench.serving.contestants import BUDGET, CONTESTANTS, PEERS
 from limbeck.bench.serving.kinds import ABSENT, CURVE, OWN, RATE
 from limbeck.errors import InputError
@@ -130,7 +131,9 @@ def _own(rows: Rows) -> str:
         value = f"{least}{row.value:.{digits}f} {row.unit}"
         spread = f"({row.low:.{digits}f}–{row.high:.{digits}f})"
         what = f"{row.subject}: {row.workload['what']}"
-        body.append([what, f"{value} {spread}{p99}", str(row.extra.get("bound", "–"))])
+        bound = BOUNDS.get(str(row.workload["what"]))
+        said = "–" if bound is None else bound.text if bound.kept(row) else f"{bound.text}: missed"
+        body.append([what, f"{value} {spread}{p99}", said])
     return markdown(["limbeck's server", "median (quartiles)", "bound"], body)
 
 
