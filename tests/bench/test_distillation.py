@@ -195,6 +195,17 @@ def test_several_jobs_are_done_as_the_command_is_typed(
     assert "7 rows appended" in done.stdout
 
 
+def test_a_quick_run_is_small_and_in_no_table(
+    folder: Path, encoder: Path, tmp_path: Path, small: None
+) -> None:
+    assert command.main(arguments(folder, encoder, tmp_path, "--quick")) == 0
+    rows = measure.read_rows(tmp_path / "rows.jsonl")
+    assert {row.workload["data_set"] for row in rows} == {"sst2", "stsb", "all"}
+    assert {row.workload["quick"] for row in rows} == {1}
+    with pytest.raises(InputError, match="only quick runs"):
+        tables.distillation(rows)
+
+
 def test_every_method_runs_and_the_table_shows_them(
     folder: Path, encoder: Path, tmp_path: Path, small: None
 ) -> None:
