@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -263,3 +264,97 @@ def test_one_long_field(tmp_path):
     path = _write(tmp_path / "a.csv", f"text\n{long}\n")
     assert next(data.read_rows(path)).text == long
     assert next(data.read_rows(_write(tmp_path / "nul.csv", b"text\na\x00b\n"))).text == "a\x00b"
+
+
+def _tsv(path, *rows, header="id\ttext\tlabel"):
+    return _write(path, "\n".join((header, *rows)) + "\n")
+
+
+PLAIN = [
+    '0\t"We\'re very pleased," he said\t1',  # a field begins with a quote and goes on
+    '1\t" Open at the front\t0',
+    "2\tno quote at all\t1",
+    '3\tThe 6" pipe and the "Gem\t1',
+    '4\t"All of it."\t0',
+    '5\t"open again\t1',
+    '6\tand shut"\t0',
+]
+
+
+@pytest.mark.parametrize("ending", ["tsv", "tsv.gz", "txt.csv"])
+def test_quotes_in_tsv_mean_nothing(tmp_path, ending):
+    path = _tsv(tmp_path / f"dev.{ending}", *PLAIN)
+    rows = list(data.read_rows(path, label_column="label"))
+    assert [row.text for row in rows] == [one.split("\t")[1] for one in PLAIN]
+    assert [row.line for row in rows] == list(range(2, 9))
+
+
+def test_a_quote_that_another_row_shuts_swallows_nothing(tmp_path):
+    path = _tsv(tmp_path / "dev.tsv", '0\t"What is x?\t1', '1\tIt is "y"\t0', '2\tz"\t1')
+    assert len(list(data.read_rows(path, label_column="label"))) == 3
+    path = _tsv(tmp_path / "dev.tsv", '0\t"What is x?\t1', '1\tIt is y"\t1')
+    assert [row.text for row in data.read_rows(path)] == ['"What is x?', 'It is y"']
+
+
+def test_bad_rows_of_plain_tsv_by_line(tmp_path):
+    path = _tsv(tmp_path / "dev.tsv", *PLAIN[:2], "too few", *PLAIN[2:], '7\t"many\tof\tthem')
+    told: list[str] = []
+    assert len(list(data.read_rows(path, report=told.append))) == len(PLAIN)
+    assert told == [
+        f"{path}:4: 1 fields where the header has 3",
+        f"{path}:10: 4 fields where the header has 3",
+    ]
+
+
+@pytest.mark.parametrize("texts", [
+    ["a\tb", "plain"], ["a\nb", "plain"], ['say "three"', "plain"], ['"', "x\ty\nz", ""],
+    ["plain", 'a "b"\tc', "tail\n"],
+])  # fmt: skip
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_tsv_that_was_written_with_quotes(tmp_path, texts, quoting, columns):
+    path = tmp_path / "rows.tsv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", quoting=quoting)
+        writer.writerows([["text", "id", "label"][:columns]])
+        writer.writerows([text, n, "a"][:columns] for n, text in enumerate(texts))
+    wanted = [text for text in texts if text or columns > 1 or quoting != csv.QUOTE_MINIMAL]
+    assert [row.text for row in data.read_rows(path)] in (texts, wanted)
+
+
+def test_one_bad_row_does_not_unquote_the_others(tmp_path):
+    path = _tsv(tmp_path / "a.tsv", '0\t"a\tb"\tx', "bad", '1\t"say ""c"""\ty')
+    told: list[str] = []
+    assert [row.text for row in data.read_rows(path, report=told.append)] == ["a\tb", 'say "c"']
+    assert told == [f"{path}:3: 1 fields where the header has 3"]
+
+
+def test_tsv_in_a_stream_is_read_once():
+    class Pipe(io.StringIO):
+        def seekable(self):
+            return False
+
+    rows = data.read_stream(Pipe('text\tn\n"open\t1\n"shut"\t2\n'), "stream", "csv")
+    assert [row.text for row in rows] == ['"open', '"shut"']
+    rows = data.read_stream(Pipe('"text"\t"n"\n"a\tb"\t"2"\n'), "stream", "csv")
+    assert [row.text for row in rows] == ["a\tb"]
+
+
+def test_tsv_that_breaks_off(tmp_path):
+    text = "text\tn\n" + "".join(f'"{n * 7919}\t{n}\n' for n in range(9000))
+    whole = gzip.compress(text.encode())
+    path = tmp_path / "a.tsv.gz"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"a\.tsv\.gz breaks off after line \d{3,}"):
+        list(data.read_rows(path))
+
+
+def test_a_file_without_a_header(tmp_path):
+    path = _write(tmp_path / "a.tsv", 'x, y, z, and\t1\n"open\t0\n')
+    rows = data.read_rows(path, text_column="said", label_column="ok", header=["said", "ok"])
+    assert [(row.line, row.text, row.label) for row in rows] == [
+        (1, "x, y, z, and", "1"),
+        (2, '"open', "0"),
+    ]
+    with pytest.raises(InputError, match="TSV without a header line alone"):
+        data.read_rows(_write(tmp_path / "a.jsonl", "{}"), header=["said"])

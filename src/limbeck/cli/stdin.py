@@ -67,6 +67,9 @@ class _Prepended:
         # Line by line, because iterating a pipe may wait for a full buffer.
         self._lines = itertools.chain([first] if first else [], iter(rest.readline, ""))
 
+    def seekable(self) -> bool:
+        return False
+
     def __iter__(self) -> Iterator[str]:
         return self._lines
 

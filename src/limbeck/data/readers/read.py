@@ -56,6 +56,7 @@ def read_rows(
     label_column: str | None = None,
     keep: Sequence[str] = (),
     label_map: Mapping[str, str] | None = None,
+    header: Sequence[str] | None = None,
     report: Callable[[str], None] | None = None,
     format: Format | None = None,
 ) -> Iterator[Row]:
@@ -70,6 +71,7 @@ def read_rows(
         label_column: the column with the label; None: there is none. An empty label is None.
         keep: columns to hand through in `Row.extra`.
         label_map: label as the file has it -> label as it shall be; other labels are bad rows.
+        header: the columns of a TSV file without a header line; None: it has one.
         report: told of each bad row (file, line, what is wrong) as it is met, and the row is left
             out; None: good rows are given first, then an InputError names the bad ones.
         format: None: what the name tells.
@@ -87,10 +89,12 @@ def read_rows(
     check_file(path)
     kind = format or format_of(path)
     bad = BadRows(str(path), report)
-    if kind == "parquet":
+    if kind == "parquet" and header is None:
         columns, raws = read_parquet(path, wanted)
         return rows(raws, columns, bad, label_map)
-    return _from_file(path, kind, wanted, bad, label_map)
+    if header is not None and kind != "csv":
+        raise InputError(f"{path}: columns are given for TSV without a header line alone")
+    return _from_file(path, kind, wanted, bad, label_map, header)
 
 
 def read_stream(
@@ -115,10 +119,10 @@ def read_stream(
 
 
 def _open_format(
-    file: TextIO, name: str, format: Format, wanted: Columns
+    file: TextIO, name: str, format: Format, wanted: Columns, header: Sequence[str] | None = None
 ) -> tuple[Columns, Iterator[Raw]]:
     if format == "csv":
-        return read_csv(file, name, wanted)
+        return read_csv(file, name, wanted, header)
     if format == "jsonl":
         return read_json_lines(file, name, wanted)
     if format == "lines":
@@ -132,11 +136,12 @@ def _from_file(
     wanted: Columns,
     bad: BadRows,
     label_map: Mapping[str, str] | None,
+    header: Sequence[str] | None,
 ) -> Iterator[Row]:
     line = 0
     try:
         with open_text(path) as file:
-            columns, raws = _open_format(file, str(path), kind, wanted)
+            columns, raws = _open_format(file, str(path), kind, wanted, header)
             for row in rows(raws, columns, bad, label_map):
                 line = row.line
                 yield row
