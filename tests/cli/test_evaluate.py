@@ -92,6 +92,75 @@ def test_a_suite(capsys, zoo, tmp_path):
     assert "absent" in out
 
 
+SITE = {
+    "CoLA/dev.tsv": (
+        "gj04\t1\t\tThe sailors rode the breeze clear of the rocks.\n"
+        "ks08\t0\t*\t\"If you'll just stand there, we'll be fine.\n"
+        "gj04\t1\t\tThe weights made the rope stretch over the pulley.\n"
+    ),
+    "MRPC/dev.tsv": (
+        "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n"
+        '1\t1355540\t1355592\tHe said it isn\'t "perfect\t"It is not perfect," he said .\n'
+        '0\t2029631\t2029565\t"The deal is done , he said .\t" We are pleased .\n'
+        "1\t487993\t487952\tThe dollar was at 116.92 yen .\tThe dollar was higher .\n"
+    ),
+    "QNLI/dev.tsv": (
+        "index\tquestion\tsentence\tlabel\n"
+        '0\tWhat is "Sea"?\t"Sea" is a word, and "flat is another.\tentailment\n'
+        '1\t"Who came?\tNobody came on the day.\tnot_entailment\n'
+    ),
+    "RTE/dev.tsv": (
+        "index\tsentence1\tsentence2\tlabel\n"
+        '0\t"Dana Reeve, 44, has died," a paper wrote\tReeve died.\tentailment\n'
+        '1\tThe 3.5" disk is old.\tDisks are "new\tnot_entailment\n'
+    ),
+}
+
+
+@pytest.fixture
+def site(zoo, tmp_path):
+    """Models and the site's files of four tasks."""
+    models = tmp_path / "models"
+    models.mkdir()
+    for name, text in SITE.items():
+        task = name.split("/")[0]
+        (tmp_path / "glue" / task).mkdir(parents=True)
+        (tmp_path / "glue" / name).write_text(text)
+        labels = ("0", "1") if task in ("CoLA", "MRPC") else ("entailment", "not_entailment")
+        (models / task).symlink_to(zoo("bert", "text-classification", labels=labels))
+    return models, tmp_path / "glue"
+
+
+def test_the_files_of_the_glue_site(capsys, site):
+    out, _ = _run(capsys, *site, "--suite", "glue", "--json")
+    found = json.loads(out)
+    rows = {name: one["rows"] for name, one in found["tasks"].items()}
+    assert rows == {"CoLA": 3, "MRPC": 3, "QNLI": 2, "RTE": 2}
+    assert found["failed"] == {}
+
+
+def test_a_damaged_task_does_not_stop_the_others(capsys, site):
+    models, glue = site
+    whole = SITE["RTE/dev.tsv"]
+    (glue / "RTE" / "dev.tsv").write_text(whole + "2\tcut of\n")
+    (glue / "MRPC" / "dev.tsv").write_text("a\tb\nc\td\n")
+    (glue / "CoLA" / "dev.tsv").write_text("sentence\tlabel\nfine\t1\nnot fine\t0\n")
+    out, err = _run(capsys, models, glue, "--suite", "glue", "--json", code=2)
+    found = json.loads(out)
+    assert set(found["tasks"]) == {"CoLA", "QNLI"}
+    assert found["tasks"]["CoLA"]["rows"] == 2
+    assert found["failed"]["RTE"] == f"{glue}/RTE/dev.tsv:4: 2 fields where the header has 4"
+    assert "no column 'sentence1'; the columns are 'a', 'b'" in found["failed"]["MRPC"]
+    assert "MRPC is read from the columns ['sentence1', 'sentence2', 'label'] or" in err
+    assert "2 of 4 tasks could not be scored: MRPC, RTE" in err
+    assert found["macro"] == pytest.approx(sum(one["score"] for one in found["tasks"].values()) / 2)
+    for name in ("CoLA", "QNLI"):
+        (glue / name / "dev.tsv").unlink()
+    out, err = _run(capsys, models, glue, "--suite", "glue", code=2)
+    assert "RTE cannot be scored" in err
+    assert "failed" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -76,6 +76,10 @@ def command(
     match as SQuAD counts; F1 of entities as the CoNLL evaluation does. Intervals are those of the
     bootstrap, for two models on the same draws.
 
+    --suite glue reads the GLUE site's files, such as DIR/CoLA/dev.tsv, or the hub's columns, such
+    as DIR/cola/validation.jsonl. A task that cannot be scored is named, the others are scored, and
+    the exit code is 2.
+
     Example: limbeck evaluate ./artifact --data dev.jsonl
 
     Example: limbeck evaluate ./artifact --data dev.jsonl --against ./teacher --max-drop 1.0

@@ -13,8 +13,8 @@ import typer
 
 from limbeck import evaluation
 from limbeck.cli.messages import say
-from limbeck.errors import GateError, InputError
-from limbeck.evaluation import Comparison, Examples, Limits, Scored
+from limbeck.errors import GateError, InputError, LimbeckError
+from limbeck.evaluation import Comparison, Examples, GlueTask, Limits, Scored
 from limbeck.forge import progress
 from limbeck.runtimes import load
 
@@ -203,8 +203,10 @@ def _points(drop: Mapping[str, float]) -> tuple[str, str]:
 def evaluate_suite(request: Request, suite: str | None, directory: Path | None) -> None:
     """Score a model for each task of GLUE whose data and model are there.
 
+    A task that cannot be scored is named, and the others go on.
+
     Raises:
-        InputError: the request makes no sense, no task can be scored, or rows are bad.
+        InputError: the request makes no sense, or there are tasks that could not be scored.
     """
     if suite != "glue":
         raise InputError(f"--suite knows glue, found {suite!r}")
@@ -215,6 +217,7 @@ def evaluate_suite(request: Request, suite: str | None, directory: Path | None) 
     files = evaluation.glue_files(directory)
     scores: dict[str, dict[str, Any]] = {}
     absent: dict[str, str] = {}
+    failed: dict[str, str] = {}
     for task in evaluation.GLUE_TASKS:
         if task.name not in files:
             absent[task.name] = "no data"
@@ -224,34 +227,49 @@ def evaluate_suite(request: Request, suite: str | None, directory: Path | None) 
         if folder is None:
             absent[task.name] = f"no model in {folders[0]}"
             continue
-        examples = evaluation.read_glue(task, files[task.name])
-        model = load(folder, precision=request.precision, threads=request.threads)
-        scored = _score(request, model, examples, task.name)
-        unknown = [name for name in task.score if name not in scored.metrics]
-        if unknown:
-            raise InputError(f"{folder}: {task.name} is scored by {unknown[0]}, of two classes")
-        values = {name: scored.value(name) for name in task.score}
-        scores[task.name] = {
-            "rows": len(scored),
-            "metrics": values,
-            "score": 100 * sum(values.values()) / len(values),
-        }
-    if not scores:
+        try:
+            scores[task.name] = _suite_score(request, task, files[task.name], folder)
+        except LimbeckError as error:
+            failed[task.name] = str(error)
+            say(f"limbeck: {task.name} cannot be scored: {error}")
+    if not scores and not failed:
         raise InputError(
             f"{request.model} has a model for none of the tasks in {directory}: "
             + "; ".join(f"{name}: {why}" for name, why in absent.items())
         )
-    macro = sum(one["score"] for one in scores.values()) / len(scores)
+    macro = sum(one["score"] for one in scores.values()) / len(scores) if scores else math.nan
+    found = {"tasks": scores, "absent": absent, "failed": failed, "macro": macro}
     if request.json:
-        typer.echo(
-            json.dumps(_plain({"tasks": scores, "absent": absent, "macro": macro}), indent=2)
+        typer.echo(json.dumps(_plain(found), indent=2))
+    else:
+        _show_suite(scores, absent, failed, macro)
+    if failed:
+        raise InputError(
+            f"{len(failed)} of {len(failed) + len(scores)} tasks could not be scored: "
+            f"{', '.join(failed)}; the macro score is without them"
         )
-        return
-    _show_suite(scores, absent, macro)
+
+
+def _suite_score(request: Request, task: GlueTask, data: Path, folder: Path) -> dict[str, Any]:
+    examples = evaluation.read_glue(task, data)
+    model = load(folder, precision=request.precision, threads=request.threads)
+    scored = _score(request, model, examples, task.name)
+    unknown = [name for name in task.score if name not in scored.metrics]
+    if unknown:
+        raise InputError(f"{folder}: {task.name} is scored by {unknown[0]}, of two classes")
+    values = {name: scored.value(name) for name in task.score}
+    return {
+        "rows": len(scored),
+        "metrics": values,
+        "score": 100 * sum(values.values()) / len(values),
+    }
 
 
 def _show_suite(
-    scores: Mapping[str, Mapping[str, Any]], absent: Mapping[str, str], macro: float
+    scores: Mapping[str, Mapping[str, Any]],
+    absent: Mapping[str, str],
+    failed: Mapping[str, str],
+    macro: float,
 ) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -262,6 +280,8 @@ def _show_suite(
         table.add_row(name, str(one["rows"]), said, f"{one['score']:.1f}")
     for name, why in absent.items():
         table.add_row(name, "-", why, "absent")
+    for name in failed:
+        table.add_row(name, "-", "see above", "failed")
     console = Console()
     console.print(table)
     console.print(f"macro score of {len(scores)} tasks: {macro:.1f}")

@@ -27,11 +27,15 @@ LABEL_SEPARATOR = "|"
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Which columns hold what; None: by their usual names, and no second text."""
+    """Which columns hold what; None: by their usual names, and no second text.
+
+    header: the names of all columns, of a TSV file that has no header line.
+    """
 
     text: str | None = None
     pair: str | None = None
     label: str = "label"
+    header: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,7 @@ def _rows(
         pair_column=pair,
         label_column=None if keep else columns.label,
         keep=keep,
+        header=columns.header,
         report=report,
     ):
         try:

@@ -2,15 +2,18 @@
 
 A task's development set is looked for under the usual names: DIR/SST-2/dev.tsv, as the GLUE site
 packs it, or DIR/sst2/validation.jsonl (also .json, .csv, .parquet, with or without .gz), as the
-hub's columns have it.
+hub's columns have it. The site's files are tab-separated, quotes mean nothing in them, and CoLA's
+has no header line.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from limbeck.data.readers.read import open_text
 from limbeck.errors import InputError
 from limbeck.evaluation.examples import Columns, Examples, Problem, read_examples
 
@@ -19,7 +22,8 @@ from limbeck.evaluation.examples import Columns, Examples, Problem, read_example
 class GlueTask:
     """One task: where its files lie, what its columns are called, what it is scored by.
 
-    score: the metrics whose mean is the task's score (Wang et al. 2019, table 1).
+    score: the metrics whose mean is the task's score (Wang et al. 2019, table 1). bare: all columns
+    of the site's file, where that has no header line.
     """
 
     name: str
@@ -28,6 +32,7 @@ class GlueTask:
     columns: tuple[tuple[str, str | None, str], ...]
     score: tuple[str, ...]
     split: tuple[str, ...] = ("validation", "dev")
+    bare: tuple[str, ...] | None = None
 
 
 _PAIR = ("sentence1", "sentence2", "label")
@@ -40,6 +45,7 @@ GLUE_TASKS: tuple[GlueTask, ...] = (
         problem="single_label",
         columns=(("sentence", None, "label"), ("text", None, "label")),
         score=("MCC",),
+        bare=("source", "label", "annotation", "sentence"),
     ),
     GlueTask(
         name="SST-2",
@@ -145,15 +151,30 @@ def read_glue(task: GlueTask, path: Path) -> Examples:
     Raises:
         InputError: the columns have none of the usual names, or rows are bad.
     """
+    header = task.bare if _is_bare(task, path) else None
+    problems = []
     for text, pair, label in task.columns:
-        columns = Columns(text=text, pair=pair, label=label)
+        columns = Columns(text=text, pair=pair, label=label, header=header)
         try:
             read_examples(path, task.problem, columns, report=_ignore, at_most=1)
-        except InputError:
+        except InputError as error:
+            problems.append(str(error))
             continue
         return read_examples(path, task.problem, columns)
     known = " or ".join(str([one for one in some if one]) for some in task.columns)
-    raise InputError(f"{path}: the columns of {task.name} are {known}, and the file has others")
+    raise InputError(f"{problems[0]}; {task.name} is read from the columns {known}")
+
+
+def _is_bare(task: GlueTask, path: Path) -> bool:
+    """Whether the first line is a row: it has a class where the site's file has it."""
+    if task.bare is None or not path.name.lower().removesuffix(".gz").endswith(".tsv"):
+        return False
+    try:
+        with open_text(path) as file:
+            fields = file.readline().rstrip("\r\n").split("\t")
+    except (EOFError, OSError, zlib.error):
+        return False  # the reader will say what is wrong with it
+    return len(fields) == len(task.bare) and fields[task.bare.index("label")] in ("0", "1")
 
 
 def _ignore(message: str) -> None:
