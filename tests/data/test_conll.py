@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from limbeck.data import read_conll
+from limbeck.data import read_conll, read_tagged
 from limbeck.errors import InputError
 
 TEXT = """-DOCSTART- -X- -X- O
@@ -73,3 +73,82 @@ def test_columns_that_are_not_there(tmp_path):
         list(read_conll(path))
     with pytest.raises(InputError, match="is not there"):
         list(read_conll(tmp_path / "b.conll"))
+
+
+CONLLU = """# sent_id = 1
+# text = Vámonos al mar.
+1-2	Vámonos	_	_	_	_	_	_	_	_
+1	Vamos	ir	VERB	VB	Mood=Imp	0	root	_	_
+2	nos	nosotros	PRON	PP	Case=Acc	1	obj	_	_
+3-4	al	_	_	_	_	_	_	_	_
+3	a	a	ADP	IN	_	5	case	_	_
+#4	odd	_	_	_	_	_	_	_	_
+4	el	el	DET	DT	_	5	det	_	_
+5	mar	mar	NOUN	NN	_	1	obl	_	_
+5.1	gone	go	VERB	VB	_	_	_	_	_
+
+# sent_id = 2
+1	#	#	SYM	SY	_	0	root	_	_
+"""
+
+
+def test_conllu_by_its_ending(tmp_path):
+    path = tmp_path / "es.conllu"
+    path.write_text(CONLLU)
+    first, second = read_tagged(path)
+    assert first.words == ("Vamos", "nos", "a", "el", "mar")
+    assert first.tags == ("VERB", "PRON", "ADP", "DET", "NOUN")
+    assert (second.words, second.tags) == (("#",), ("SYM",))
+    (tmp_path / "es.conllu.gz").write_bytes(gzip.compress(CONLLU.encode()))
+    first, _ = read_tagged(tmp_path / "es.conllu.gz", word_column="3", tag_column="5")
+    assert first.words == ("ir", "nosotros", "a", "el", "mar")
+    assert first.tags == ("VB", "PP", "IN", "DT", "NN")
+
+
+def test_columns_by_number(tmp_path):
+    path = tmp_path / "train.txt"
+    path.write_text(TEXT)
+    first, _ = read_tagged(path)
+    assert first.tags == ("B-ORG", "O")
+    first, _ = read_tagged(path, tag_column="2")
+    assert (first.words, first.tags) == (("EU", "rejects"), ("NNP", "VBZ"))
+    first, _ = read_tagged(path, word_column="2", tag_column="3")
+    assert (first.words, first.tags) == (("NNP", "VBZ"), ("B-NP", "B-VP"))
+    with pytest.raises(InputError, match=":3: 4 columns; a word and its tag need 7"):
+        list(read_tagged(path, tag_column="7"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"word_column": "tokens"}, "give --text-column a number, 1 is the first, or leave it out"),
+        ({"tag_column": "ner"}, "give --label-column a number, .* found 'ner'"),
+        ({"tag_column": "0"}, "found '0'"),
+        ({"tag_column": "-1"}, "found '-1'"),
+        ({"word_column": "2", "tag_column": "2"}, "column 2 cannot be the words and the tags"),
+    ],
+)
+def test_columns_that_make_no_sense(tmp_path, columns, message):
+    path = tmp_path / "train.txt"
+    path.write_text(TEXT)
+    with pytest.raises(InputError, match=message):
+        read_tagged(path, **columns)
+
+
+def test_numbers_are_not_taken_for_words(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text(
+        "1 Anna NNP B-PER\n2 runs VB O\n\n1 No DT O\n\n1-2 both _ O\n1 a X O\n2 b X O\n"
+    )
+    with pytest.raises(InputError, match=r"counts the words .* by --text-column .* \.conllu"):
+        next(read_tagged(path))
+    first, *_ = read_tagged(path, word_column="2")
+    assert (first.words, first.tags) == (("Anna", "runs"), ("B-PER", "O"))
+    assert len(list(read_tagged(path, word_column="1"))) == 3
+    path.write_text("0 a O\n1 b O\n")
+    with pytest.raises(InputError, match="counts the words"):
+        list(read_tagged(path))
+    path.write_text("1 O\n2 O\n3 O\n\nAnna B-PER\n")
+    assert [one.words for one in read_tagged(path)] == [("1", "2", "3"), ("Anna",)]
+    path.write_text("1 B-NUM\n\n1 B-NUM\n")
+    assert len(list(read_tagged(path))) == 2

@@ -46,13 +46,21 @@ def command(
         typer.Option(help="With MODEL: more texts, labels not needed, to learn from the teacher."),
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="With MODEL: column with the text; default: usual names.")
+        str | None,
+        typer.Option(
+            help="With MODEL: column with the text; default: usual names. CoNLL: its number, 1 is "
+            "the first."
+        ),
     ] = None,
     pair_column: Annotated[
         str | None, typer.Option(help="With MODEL: column with a second text.")
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="With MODEL: column with what is right.")
+        str | None,
+        typer.Option(
+            help="With MODEL: column with what is right. CoNLL: its number; else the last, of "
+            ".conllu UPOS."
+        ),
     ] = None,
     label_range: Annotated[
         str | None,

@@ -44,13 +44,21 @@ def command(
     ] = False,
     task: Annotated[str | None, typer.Option(help="Default: what the model was made for.")] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column with the text; default: by its usual names.")
+        str | None,
+        typer.Option(
+            help="Column with the text; default: by its usual names. CoNLL: its number, 1 is the "
+            "first."
+        ),
     ] = None,
     pair_column: Annotated[
         str | None, typer.Option(help="Column with a second text, for models of pairs.")
     ] = None,
     label_column: Annotated[
-        str, typer.Option(help="Column with what is right; several labels: a list, or a|b.")
+        str,
+        typer.Option(
+            help="Column with what is right; several labels: a list, or a|b. CoNLL: its number; "
+            "else the last, of .conllu UPOS."
+        ),
     ] = "label",
     window: Annotated[
         bool, typer.Option("--window", help="Read long texts whole, in overlapping windows.")

@@ -81,13 +81,21 @@ def command(
         int | None, typer.Option(help="Where texts are cut; default: as the model's files say.")
     ] = None,
     text_column: Annotated[
-        str | None, typer.Option(help="Column with the text; default: by its usual names.")
+        str | None,
+        typer.Option(
+            help="Column with the text; default: by its usual names. CoNLL: its number, 1 is the "
+            "first."
+        ),
     ] = None,
     pair_column: Annotated[
         str | None, typer.Option(help="Column with a second text, for models of pairs.")
     ] = None,
     label_column: Annotated[
-        str, typer.Option(help="Column with what is right; several labels: a list, or a|b.")
+        str,
+        typer.Option(
+            help="Column with what is right; several labels: a list, or a|b. CoNLL: its number; "
+            "else the last, of .conllu UPOS."
+        ),
     ] = "label",
     rows: Annotated[int | None, typer.Option(help="Only the first so many rows.", min=1)] = None,
     lenient: Annotated[

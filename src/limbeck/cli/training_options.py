@@ -21,7 +21,10 @@ TransferFile = Annotated[
 ]
 TextColumn = Annotated[
     str | None,
-    typer.Option(help="Column with the text; default: text, tokens, question, by the task."),
+    typer.Option(
+        help="Column with the text; default: text, tokens, question, by the task. CoNLL: its "
+        "number, 1 is the first."
+    ),
 ]
 PairColumn = Annotated[
     str | None,
@@ -30,7 +33,11 @@ PairColumn = Annotated[
     ),
 ]
 LabelColumn = Annotated[
-    str | None, typer.Option(help="Column with what is right; default: label, tags, answers.")
+    str | None,
+    typer.Option(
+        help="Column with what is right; default: label, tags, answers. CoNLL: its number; else "
+        "the last, of .conllu UPOS."
+    ),
 ]
 LabelRange = Annotated[
     str | None, typer.Option(help="Lowest and highest similarity of the file, such as 0,5.")

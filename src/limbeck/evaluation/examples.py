@@ -222,9 +222,7 @@ def _answers(value: Any) -> tuple[str, ...]:
 
 
 def _sentences(path: Path, columns: Columns, report: Callable[[str], None] | None) -> _Found:
-    tags = "tags" if columns.label == "label" else columns.label
-    found = data.read_tagged(
-        path, word_column=columns.text or "tokens", tag_column=tags, report=report
-    )
+    tags = None if columns.label == "label" else columns.label
+    found = data.read_tagged(path, word_column=columns.text, tag_column=tags, report=report)
     for sentence in found:
         yield " ".join(sentence.words), None, sentence.tags, sentence.words

@@ -38,7 +38,8 @@ class Columns:
     text: the text, the question, the words of a sentence ("tokens"). pair: a second text, which
     texts do without, the context ("context"), the other sentence ("text_pair"). label: the label
     ("label"), the tags ("tags"), the answers ("answers"). scale: the lowest and the highest
-    similarity of two sentences, where they are not cosines.
+    similarity of two sentences, where they are not cosines. CoNLL columns have numbers instead of
+    names, 1 is the first.
     """
 
     text: str | None = None
@@ -166,8 +167,8 @@ def _sentences(
     found: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
     for sentence in data.read_tagged(
         path,
-        word_column=columns.text or "tokens",
-        tag_column=columns.label or "tags",
+        word_column=columns.text,
+        tag_column=columns.label,
         report=report,
     ):
         unknown = set(sentence.tags) - set(sentence.tags if names is None else names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from limbeck.data.readers.row import BadRows, check_file
 from limbeck.errors import InputError
 
 _DOCUMENT = "-DOCSTART-"  # a line that begins a document and is no word
+# A word that was written as one and stands again below in its parts, or one that was left out.
+NO_TOKEN = re.compile(r"\d+[-.]\d+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +32,7 @@ def read_conll(
     *,
     word_column: int = 0,
     tag_column: int = -1,
+    numbered: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Iterator[Sentence]:
     """The sentences of a file in CoNLL columns, streamed; `.gz` is unpacked.
@@ -38,6 +42,8 @@ def read_conll(
 
     Args:
         word_column, tag_column: counted from 0, or from the end with -1.
+        numbered: the first column is the token's number, as in CoNLL-U: all lines that begin with
+            "#" are comments, and multiword ranges (1-2) and empty nodes (1.1) are left out.
         report: told of each bad sentence, which is left out; None: an InputError names them behind
             the good ones.
 
@@ -54,7 +60,7 @@ def read_conll(
             for begin, lines in _blocks(file):
                 line = begin
                 try:
-                    sentence = _sentence(lines, begin, word_column, tag_column)
+                    sentence = _sentence(lines, begin, word_column, tag_column, numbered)
                 except _BadLineError as error:
                     bad.add(error.line, str(error))
                     continue
@@ -89,14 +95,18 @@ def _blocks(file: TextIO) -> Iterator[tuple[int, list[tuple[int, str]]]]:
 
 
 def _sentence(
-    lines: list[tuple[int, str]], begin: int, word_column: int, tag_column: int
+    lines: list[tuple[int, str]], begin: int, word_column: int, tag_column: int, numbered: bool
 ) -> Sentence | None:
     words: list[str] = []
     tags: list[str] = []
     for number, text in lines:
         if text.startswith(_DOCUMENT) or (not words and text.startswith("# ")):
             continue
+        if numbered and text.startswith("#"):
+            continue
         fields = text.split("\t") if "\t" in text else text.split()
+        if numbered and NO_TOKEN.fullmatch(fields[0].strip()):
+            continue
         needed = max(index + 1 if index >= 0 else -index for index in (word_column, tag_column))
         if len(fields) < max(2, needed):
             raise _BadLineError(
