@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -52,6 +53,19 @@ def test_tags_from_columns_and_from_lists(tmp_path: Path) -> None:
     rows = files.read(plain, "token-classification", names=("O", "B-PER"), labels=False)
     assert rows.words == (("Anna", ",", "in", "Rome", "."),)
     assert not rows.labelled.any()
+
+
+@pytest.mark.parametrize("ending", ["txt", "TXT", "txt.gz"])
+def test_plain_lines_to_be_tagged(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"more.{ending}"
+    text = b"Anna, in Rome.\n\nshe stays there\r\n"
+    path.write_bytes(gzip.compress(text) if ending.endswith("gz") else text)
+    columns = Columns(text="2", label="4")  # of the CoNLL file to train on
+    rows = files.read(path, "token-classification", columns, names=("O", "B-PER"), labels=False)
+    assert rows.words == (("Anna", ",", "in", "Rome", "."), ("she", "stays", "there"))
+    assert not rows.labelled.any()
+    path.write_bytes(b"Anna B-PER\n" if not ending.endswith("gz") else gzip.compress(b"Anna B-PER"))
+    assert files.read(path, "token-classification").words == (("Anna",),)
 
 
 def test_questions_from_both_formats(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ _HELD_OUT_SHARE, _HELD_OUT_ROWS = 0.1, 2000
 _SQUAD_ENDING = ".json"
 # Files of tagged sentences that are not rows with a text.
 _CONLL_ENDINGS = (".conll", ".conllu", ".txt", ".bio", ".iob", ".iob2")
+# Where no tags are wanted, this is a text a line.
+_PLAIN_ENDING = ".txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ def read(
         names: the labels in order, such as a teacher's; None: those found.
         problem: for text classification, what its labels are.
         labels: False: labels, if there are any, are not looked at. A sentence to be tagged may then
-            be a text, and one to be embedded needs no second one.
+            be a text (.txt: one a line), and one to be embedded needs no second one.
         report: told of each bad row by file and line, and the row is left out; None: bad rows are
             an error.
 
@@ -159,10 +161,13 @@ def _sentences(
     labels: bool,
     report: Report | None,
 ) -> TaggedSet:
-    conll = path.name.lower().removesuffix(".gz").endswith(_CONLL_ENDINGS)
-    if not labels and not conll:
-        texts = data.read_rows(path, text_column=columns.text, report=report)
-        return tagged_set(((cut_into_words(row.text), None) for row in texts), names)
+    name = path.name.lower().removesuffix(".gz")
+    plain = name.endswith(_PLAIN_ENDING)
+    if not labels and (plain or not name.endswith(_CONLL_ENDINGS)):
+        column = None if plain else columns.text
+        texts = (row.text for row in data.read_rows(path, text_column=column, report=report))
+        wanted = (text for text in texts if text.strip() or not plain)
+        return tagged_set(((cut_into_words(text), None) for text in wanted), names)
     told = data.BadRows(str(path), report)
     found: list[tuple[tuple[str, ...], tuple[str, ...] | None]] = []
     for sentence in data.read_tagged(
