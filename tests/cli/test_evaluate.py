@@ -61,6 +61,36 @@ def test_the_gate(capsys, model, rows, zoo):
     _run(capsys, model, *same, "--strict", "--max-slice-drop", 0)
 
 
+def test_a_limit_on_slices_says_what_it_did_not_judge(capsys, zoo, tmp_path):
+    several = {"problem_type": "multi_label_classification"}
+    model = zoo("roberta", "text-classification", config=several)
+    path = tmp_path / "rows.jsonl"
+    labels = [["positive"]] * 10 + [["negative", "positive"]] * 2
+    lines = [json.dumps({"text": t, "label": y}) for t, y in zip(TEXTS, labels, strict=True)]
+    path.write_text("\n".join(lines))
+    asked = ("--data", path, "--against", model, "--max-drop", 0, "--json", "--resamples", 20)
+    out, err = _run(capsys, model, *asked, "--max-slice-drop", 0)
+    found = json.loads(out)
+    assert found["against"]["slices"]["label=positive"]["rows"] == 12
+    assert found["slices"]["label=positive"]["rows"] == 12
+    assert found["against"]["not_judged"]["label=negative"] == 2
+    assert "slices of fewer than 10 rows were not judged: label=negative (2)" in err
+    assert found["against"]["warnings"][0] in err
+    _, err = _run(capsys, model, *asked)
+    assert "not judged" not in err
+    few = (*asked, "--rows", 9)
+    out, err = _run(capsys, model, *few, "--max-slice-drop", 0, code=3)
+    assert json.loads(out)["against"]["passed"] is False
+    assert "no slice could be judged" in err
+    _run(capsys, model, *few)
+
+
+def test_models_that_cut_texts_otherwise(capsys, model, rows, zoo):
+    other = zoo("roberta", "text-classification")
+    out, _ = _run(capsys, model, "--data", rows, "--against", other, "--resamples", 20)
+    assert "lost, points" in out
+
+
 def test_a_suite(capsys, zoo, tmp_path):
     two = {"labels": ("0", "1")}
     models, data = tmp_path / "models", tmp_path / "glue"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from limbeck.errors import InputError
-from limbeck.evaluation import Comparison, Interval, Limits, judge
+from limbeck.evaluation import Comparison, Interval, Limits, Verdict, judge
 
 NAN = float("nan")
 
@@ -59,6 +61,38 @@ def test_what_decides(comparison, limits, problems):
     assert len(verdict.problems) == len(problems)
     for said, wanted in zip(verdict.problems, problems, strict=True):
         assert wanted in said
+
+
+def test_what_was_not_judged_is_named():
+    limits = Limits(max_drop=1.0, max_slice_drop=3.0)
+    some = dataclasses.replace(lost(0.1, parts={"label=x": 0}), left_out={"label=y": 9, "a": 30})
+    verdict = judge(some, limits)
+    assert verdict.passed
+    assert verdict.not_judged == {"label=y": 9, "a": 30}
+    assert verdict.warnings == (
+        "slices of fewer than 10 rows were not judged: label=y (9)",
+        "of more than 20 classes none was compared: a (30)",
+    )
+    assert judge(some, Limits(max_drop=1.0)) == Verdict(passed=True)
+    many = dataclasses.replace(some, left_out={f"label={n}": 1 for n in range(30)})
+    (said,) = judge(many, limits).warnings
+    assert said.endswith("label=19 (1) and 10 more")
+
+
+@pytest.mark.parametrize(
+    ("left_out", "message"),
+    [
+        ({}, "no slice could be judged, for each has fewer than 10 rows"),
+        ({"label=x": 3}, "no slice could be judged, for each has fewer than 10 rows"),
+        ({"label=x": 30}, "no slice could be judged; compare every class"),
+    ],
+)
+def test_a_limit_on_slices_needs_one(left_out, message):
+    none = dataclasses.replace(lost(0.1), left_out=left_out)
+    assert judge(none, Limits(max_drop=1.0)).passed
+    verdict = judge(none, Limits(max_drop=1.0, max_slice_drop=3.0))
+    assert not verdict.passed
+    assert message in verdict.problems[0]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 import limbeck
 from limbeck.errors import InputError
-from limbeck.evaluation import Examples, compare, score, slices
+from limbeck.evaluation import Examples, Scored, compare, score, slices
 from limbeck.tasks import metrics, span_metrics
 
 TEXTS = tuple(f"the {noun} is {kind}" for noun in ("flat", "sea", "key") for kind in "abcd")
@@ -135,6 +135,45 @@ def test_tags(zoo):
     )
     assert scored.cut == 1
     assert "count as O" in scored.notes[0]
+
+
+def _scored(problem, targets, **more):
+    texts = ("a",) * len(targets)
+    return Scored(
+        examples=labelled(problem, targets, texts, **more),
+        metrics={"accuracy": lambda at: float(np.mean(at % 2))},
+        tokens=np.full(len(targets), 3),
+    )
+
+
+def test_every_label_of_a_row_has_a_slice():
+    scored = _scored("multi_label", [("a", "b")] * 6 + [("a", "a")] * 6 + [()] * 6 + [("c",)] * 9)
+    assert {name: rows.tolist() for name, rows in slices(scored).items()} == {
+        "label=a": list(range(12)),
+        "tokens 3-3": list(range(27)),
+    }
+    found = compare(scored, scored, resamples=5)
+    assert found.left_out == {"label=b": 6, "label=c": 9}
+
+
+def test_kinds_of_entities_have_slices():
+    tags = [("B-PER", "I-PER", "O")] * 10 + [("O", "S-LOC", "B-PER")] * 9 + [("O", "O", "O")] * 9
+    words = (("a", "b", "c"),) * 28
+    scored = _scored("token-classification", tags, words=words)
+    assert {name: len(rows) for name, rows in slices(scored).items()} == {
+        "tag=PER": 19,
+        "tokens 3-3": 28,
+    }
+    assert compare(scored, scored, resamples=5).left_out == {"tag=LOC": 9}
+
+
+def test_many_classes_are_compared_where_each_is_limited():
+    scored = _scored("single_label", [str(n % 30) for n in range(305)])
+    assert list(slices(scored)) == ["tokens 3-3"]
+    assert len(compare(scored, scored, resamples=5).left_out) == 30
+    found = compare(scored, scored, resamples=5, every_class=True)
+    assert len(found.slices) == 31
+    assert found.left_out == {}
 
 
 def test_slices_and_comparison(zoo):

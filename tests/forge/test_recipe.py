@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import importlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -251,6 +252,31 @@ def test_strict_gates_decide_on_the_bound(copy: Recipe, finished: recipe.Finishe
     assert recipe.run(dataclasses.replace(copy, gate=Limits(max_drop=limit)), options).passed
     strict = dataclasses.replace(copy, gate=Limits(max_drop=limit, strict=True))
     assert not recipe.run(strict, options).passed
+
+
+def test_a_gate_says_which_slices_it_did_not_judge(
+    copy: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = importlib.import_module("limbeck.evaluation.slices")
+    gated = dataclasses.replace(copy, gate=Limits(max_drop=100.0, max_slice_drop=100.0))
+    sizes = {name: rows for name, (rows, _) in recipe.run(gated, QUICK).whole.slices.items()}
+    fewest = sizes.pop("label=like")
+    with monkeypatch.context() as patched:
+        patched.setattr(parts, "FEWEST_ROWS", fewest)
+        shutil.rmtree(copy.run.out / "figures")
+        said: list[str] = []
+        found = recipe.run(gated, QUICK, say=said.append)
+        gate = artifact.read_measured(found.artifact)["gate"]
+        missed = {name: rows for name, rows in sizes.items() if rows < fewest}
+        assert missed
+        assert gate["not_judged"].items() >= missed.items()
+        assert any(f"gate: {found.warnings[0]}" in line for line in said)
+        assert "rows were not judged" in found.report.read_text()
+        patched.setattr(parts, "FEWEST_ROWS", 10**6)
+        shutil.rmtree(copy.run.out / "figures")
+        found = recipe.run(gated, QUICK)
+        assert not found.passed
+        assert "no slice could be judged" in found.refusal()
 
 
 def test_a_model_taken_as_it_is(copy: Recipe, tmp_path: Path) -> None:

@@ -114,7 +114,10 @@ def command(
         typer.Option(help="Leave with 3 if more points are lost; in place of the recipe's gate."),
     ] = None,
     max_slice_drop: Annotated[
-        float | None, typer.Option(help="The same for every slice by class and length.")
+        float | None,
+        typer.Option(
+            help="The same for every slice by class and length that has 10 rows; others are named."
+        ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="The end of the interval decides, not the estimate.")

@@ -37,7 +37,10 @@ def command(
         typer.Option(help="With --against: exit with 3 if more points of the metric are lost."),
     ] = None,
     max_slice_drop: Annotated[
-        float | None, typer.Option(help="The same for every slice by class and length.")
+        float | None,
+        typer.Option(
+            help="The same for every slice by class and length that has 10 rows; others are named."
+        ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="The end of the interval decides, not the estimate.")

@@ -88,28 +88,36 @@ def evaluate(request: Request) -> None:
             name: _interval(scored.interval(name, resamples=request.resamples))
             for name in scored.metrics
         },
-        "slices": {
-            name: {"rows": len(rows), scored.headline: scored.metrics[scored.headline](rows)}
-            for name, rows in evaluation.slices(scored).items()
-        },
-        "notes": list(scored.notes),
     }
+    every_class = limits is not None and limits.max_slice_drop is not None
     verdict = None
+    cut_by = scored  # the model whose lengths make the slices
     if request.against is not None:
         other = load(request.against, threads=request.threads, task=request.task)
+        cut_by = _score(request, other, examples, "answering, second model")
         comparison = evaluation.compare(
-            _score(request, other, examples, "answering, second model"),
-            scored,
-            resamples=request.resamples,
+            cut_by, scored, resamples=request.resamples, every_class=every_class
         )
         found["against"] = {"model": request.against, **_comparison(comparison)}
         if limits is not None:
             verdict = evaluation.judge(comparison, limits)
-            found["against"]["passed"] = verdict.passed
+            found["against"] |= {
+                "passed": verdict.passed,
+                "problems": list(verdict.problems),
+                "warnings": list(verdict.warnings),
+                "not_judged": dict(verdict.not_judged),
+            }
+    found["slices"] = {
+        name: {"rows": len(rows), scored.headline: scored.metrics[scored.headline](rows)}
+        for name, rows in evaluation.slices(cut_by, every_class=every_class).items()
+    }
+    found["notes"] = list(scored.notes)
     if request.json:
         typer.echo(json.dumps(_plain(found), indent=2))
     else:
         _show(found, scored.headline)
+    for warning in () if verdict is None else verdict.warnings:
+        say(f"limbeck: {warning}")
     if verdict is not None and not verdict.passed:
         raise GateError("; ".join(verdict.problems))
 

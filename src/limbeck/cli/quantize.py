@@ -26,7 +26,10 @@ def command(
         float, typer.Option(help="Most points of the metric that may be lost against fp32.")
     ] = 0.5,
     max_slice_drop: Annotated[
-        float | None, typer.Option(help="The same for every slice by class and length.")
+        float | None,
+        typer.Option(
+            help="The same for every slice by class and length that has 10 rows; others are named."
+        ),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="The end of the interval decides, not the estimate.")

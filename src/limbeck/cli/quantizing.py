@@ -141,7 +141,7 @@ def _show(outcome: Outcome, texts: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    for warning in outcome.exported.warnings:
+    for warning in (*outcome.exported.warnings, *outcome.chosen.warnings):
         say(f"limbeck: {warning}")
     best = outcome.chosen.comparison
     assert best is not None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from limbeck.errors import InputError
 from limbeck.evaluation.scored import Scored
-from limbeck.evaluation.slices import slices
+from limbeck.evaluation.slices import left_out, slices
 from limbeck.tasks import bootstrap
 from limbeck.tasks.bootstrap import Interval
 
@@ -18,7 +18,8 @@ from limbeck.tasks.bootstrap import Interval
 class Comparison:
     """The headline metric of both, and what the second loses, with paired intervals.
 
-    drop: first minus second, on all rows; slices: the same on parts of them, with their sizes.
+    drop: first minus second, on all rows; slices: the same on parts of them, with their sizes;
+    left_out: sizes of parts that were not compared.
     """
 
     metric: str
@@ -27,6 +28,7 @@ class Comparison:
     second: float
     drop: Interval
     slices: Mapping[str, tuple[int, Interval]]
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def compare(
@@ -36,8 +38,12 @@ def compare(
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
+    every_class: bool = False,
 ) -> Comparison:
     """Compare on the same draws of rows.
+
+    Args:
+        every_class: also where there are many, for a limit that each of them must keep.
 
     Raises:
         InputError: the two were not scored on the same rows.
@@ -47,7 +53,7 @@ def compare(
     name = first.headline
     one, other = first.metrics[name], second.metrics[name]
     parts = {}
-    for part, rows in slices(first).items():
+    for part, rows in slices(first, every_class=every_class).items():
         parts[part] = (
             len(rows),
             bootstrap.difference(
@@ -69,4 +75,5 @@ def compare(
             one, other, len(first), resamples=resamples, level=level, seed=seed
         ),
         slices=parts,
+        left_out=left_out(first, every_class=every_class),
     )

@@ -68,7 +68,8 @@ def all_candidates(alpha: float = 0.5, *, trained: bool = False) -> tuple[Candid
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """What one candidate came to. comparison None: it was not exported; problems say why."""
+    """What one candidate came to. comparison None: it was not exported; problems say why. warnings:
+    what the limits could not be held against."""
 
     candidate: Candidate
     comparison: Comparison | None
@@ -76,6 +77,7 @@ class Tried:
     seconds: float
     size_bytes: int = 0
     digest: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -231,7 +233,12 @@ def quantize(
                 continue
             rounded = runtimes.load(one.directory, threads=threads)
             after = _score(rounded, examples, f"answering, {candidate.name}")
-            comparison = evaluation.compare(before, after, resamples=resamples)
+            comparison = evaluation.compare(
+                before,
+                after,
+                resamples=resamples,
+                every_class=limits.max_slice_drop is not None,
+            )
             verdict = evaluation.judge(comparison, limits)
             made[number] = one
             tried.append(
@@ -242,6 +249,7 @@ def quantize(
                     seconds=time.perf_counter() - began,
                     size_bytes=one.size_bytes,
                     digest=one.digest,
+                    warnings=verdict.warnings,
                 )
             )
         best = chosen(tried, prefer)
@@ -297,6 +305,7 @@ def _named(made: Exported, out: Path, tried: Tried) -> Exported:
                     for value in (comparison.drop.value, comparison.drop.low, comparison.drop.high)
                 ],
                 "candidate": tried.candidate.name,
+                "warnings": list(tried.warnings),
             }
         },
     )

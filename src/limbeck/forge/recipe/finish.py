@@ -65,6 +65,11 @@ class Finished:
     def passed(self) -> bool:
         return self.verdict is None or self.verdict.passed
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the gate could not tell."""
+        return () if self.verdict is None else self.verdict.warnings
+
     def refusal(self) -> str:
         """Why the gate refused it: each limit that it broke, and which stage lost what."""
         assert self.verdict is not None
@@ -105,7 +110,8 @@ def finish(
                 size_bytes=(output.directory / "model.safetensors").stat().st_size,
             )
         )
-    whole = scores.compare(models[0], models[-1])
+    limited = recipe.gate is not None and recipe.gate.max_slice_drop is not None
+    whole = scores.compare(models[0], models[-1], every_class=limited)
     verdict = None if recipe.gate is None else evaluation.judge(whole, recipe.gate)
     with artifact.read(models[-1].directory, verify=False) as made:
         digest = made.digest
@@ -127,6 +133,7 @@ def finish(
         artifact=digest,
         passed=found.passed,
         problems=list(verdict.problems) if verdict is not None else [],
+        warnings=list(found.warnings),
     )
     return found
 
@@ -214,6 +221,8 @@ def _gate(limits: Limits | None, verdict: Verdict | None) -> dict[str, Any] | No
         **dataclasses.asdict(limits),
         "passed": verdict.passed,
         "problems": list(verdict.problems),
+        "warnings": list(verdict.warnings),
+        "not_judged": dict(verdict.not_judged),
     }
 
 

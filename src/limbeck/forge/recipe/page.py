@@ -102,6 +102,7 @@ def _verdict(found: Finished) -> Text:
         lines.append("The gate let it pass.")
     else:
         lines.append(f"The gate refused it: {found.refusal()}.")
+    lines += [f"Of the gate: {warning}." for warning in found.warnings]
     cut = last.quality.cut
     if cut:
         lines.append(f"{cut} rows are longer than the model takes, and were cut.")
@@ -176,21 +177,25 @@ def _curve(losses: Sequence[float], steps: int) -> list[tuple[float, float]]:
 
 
 def _slices(found: Finished) -> Table:
-    names = list(found.steps[0].quality.slices)
+    sizes = {
+        name: rows
+        for of_model in (found.whole.slices, found.steps[0].quality.slices)
+        for name, (rows, _) in of_model.items()
+    }
     return Table(
         title=f"{found.steps[0].quality.headline} by slice",
         columns=["slice", "rows", *(step.output.stage for step in found.steps), "points in all"],
         rows=[
             [
                 name,
-                found.steps[0].quality.slices[name][0],
+                rows,
                 *(
                     str(step.quality.slices[name][1]) if name in step.quality.slices else None
                     for step in found.steps
                 ),
                 _points(found.whole.slices[name][1]) if name in found.whole.slices else None,
             ]
-            for name in names
+            for name, rows in sizes.items()
         ],
     )
 

@@ -116,7 +116,7 @@ def run(
         for index, section in enumerate(recipe.stages):
             output = _stage(index, section, work, line)
             work = dataclasses.replace(work, outputs=(*work.outputs, output))
-        return team.alone(
+        finished = team.alone(
             lambda: finish.finish(
                 recipe,
                 work.outputs,
@@ -127,6 +127,9 @@ def run(
                 threads=decided.threads,
             )
         )
+        for warning in finished.warnings:
+            line.say(f"gate: {warning}")
+        return finished
 
 
 def _nobody(line: str) -> None:

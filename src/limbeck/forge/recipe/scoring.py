@@ -23,8 +23,8 @@ from limbeck.forge.recipe.rows import RecipeRows
 from limbeck.forge.recipe.stage import Output
 from limbeck.tasks import bootstrap
 
-# Raised when the same answers would give other figures.
-_VERSION = 1
+# Raised when the same answers would give other figures, by what is kept; 1 where it is not named.
+_VERSIONS = {"score": 2, "compare": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,14 +72,20 @@ class Scores:
             store.write_json(file, found)
         return _quality(found)
 
-    def compare(self, first: Output, second: Output) -> Comparison:
-        """What the second loses against the first, row by row."""
-        file = self._file("compare", first, second)
+    def compare(self, first: Output, second: Output, *, every_class: bool = False) -> Comparison:
+        """What the second loses against the first, row by row.
+
+        every_class: as for `limbeck.evaluation.compare`.
+        """
+        file = self._file("compare-every-class" if every_class else "compare", first, second)
         found = store.read_json(file)
         if found is None:
             found = _comparison_fields(
                 evaluation.compare(
-                    self._scored(first), self._scored(second), resamples=self.resamples
+                    self._scored(first),
+                    self._scored(second),
+                    resamples=self.resamples,
+                    every_class=every_class,
                 )
             )
             store.write_json(file, found)
@@ -132,7 +138,7 @@ class Scores:
         return self._named(what, self.resamples, *outputs)
 
     def _named(self, what: str, resamples: int | None, *outputs: Output) -> Path:
-        key = [what, _VERSION, self.rows.measured_on, resamples]
+        key = [what, _VERSIONS.get(what, 1), self.rows.measured_on, resamples]
         key += [output.digest for output in outputs]
         store.make_directory(self.kept)
         return self.kept / f"{what}-{store.digest_of(key)[:32]}.json"
@@ -245,6 +251,7 @@ def _comparison_fields(comparison: Comparison) -> dict[str, Any]:
         "slices": [
             [name, rows, _interval_fields(drop)] for name, (rows, drop) in comparison.slices.items()
         ],
+        "left_out": [[name, rows] for name, rows in comparison.left_out.items()],
     }
 
 
@@ -256,6 +263,7 @@ def _comparison(fields: Mapping[str, Any]) -> Comparison:
         second=_found(fields["second"]),
         drop=_interval(fields["drop"]),
         slices={name: (rows, _interval(drop)) for name, rows, drop in fields["slices"]},
+        left_out=dict(fields["left_out"]),
     )
 
 

@@ -218,7 +218,11 @@ def as_json(curve: Curve) -> dict[str, Any]:
                 "behind": None if one.behind is None else _fields(one.behind),
                 "gate": None
                 if one.verdict is None
-                else {"passed": one.verdict.passed, "problems": list(one.verdict.problems)},
+                else {
+                    "passed": one.verdict.passed,
+                    "problems": list(one.verdict.problems),
+                    "warnings": list(one.verdict.warnings),
+                },
                 "front": one in front,
                 "size_bytes": one.size_bytes,
                 "training_seconds": one.seconds,
