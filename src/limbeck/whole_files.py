@@ -51,9 +51,18 @@ def whole_file(path: Path, mode: Literal["w", "wb"] = "wb") -> Iterator[IO[Any]]
     sync_directory(path.parent)
 
 
+def sync_file(path: Path) -> None:
+    """Put what a finished file holds on disk."""
+    _sync(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
 def sync_directory(directory: Path) -> None:
     """Put the names in a directory on disk."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

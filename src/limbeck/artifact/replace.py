@@ -12,7 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from limbeck.artifact.files import reason
@@ -73,16 +73,34 @@ def replaced(directory: str | os.PathLike[str]) -> Iterator[Path]:
     check_target(directory)
     target = _resolved(directory)
     try:
-        os.makedirs(target.parent, exist_ok=True)
-        with _staging(target.parent) as staging:
+        with filled(target, OWN_FILES.__contains__) as staging:
             yield staging
-            _carry_over(target, staging)
-            sync_directory(staging)
-            _swap_in(staging, target)
     except OSError as error:
         raise ArtifactError(
             f"cannot write {target}: {reason(error)}; what was there before is untouched"
         ) from None
+
+
+@contextlib.contextmanager
+def filled(target: Path, own: Callable[[str], bool]) -> Iterator[Path]:
+    """Yield an empty directory; on leaving the block it becomes `target`, a path without links.
+
+    Whoever fills it puts its files on disk; the names are this one's affair. Any failure leaves
+    `target` as it was and nothing beside it.
+
+    Args:
+        own: whether what has this name in the old directory goes with it; all else moves along,
+            unless the new one has something of that name.
+
+    Raises:
+        OSError: the system refused a step.
+    """
+    os.makedirs(target.parent, exist_ok=True)
+    with _staging(target.parent) as staging:
+        yield staging
+        _carry_over(target, staging, own)
+        sync_directory(staging)
+        _swap_in(staging, target)
 
 
 @contextlib.contextmanager
@@ -117,13 +135,13 @@ def _remove(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _carry_over(target: Path, staging: Path) -> None:
+def _carry_over(target: Path, staging: Path, own: Callable[[str], bool]) -> None:
     if not target.is_dir():
         return
     import shutil
 
     for entry in os.scandir(target):
-        if entry.name in OWN_FILES:
+        if own(entry.name) or os.path.lexists(staging / entry.name):
             continue
         if entry.is_dir(follow_symlinks=False):
             shutil.copytree(entry, staging / entry.name, symlinks=True, copy_function=_link)

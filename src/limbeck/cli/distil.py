@@ -76,13 +76,14 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
+    from limbeck.cli import saving
     from limbeck.cli import training_files as shared
     from limbeck.cli.beginnings import begin, check_beginning
     from limbeck.forge import asking, checkpoint, distil, files, processes
     from limbeck.forge.intermediate import IntermediateConfig
     from limbeck.forge.training import TrainingConfig
 
-    shared.check_out(out)
+    saving.check_out(out)
     check_beginning(layers, take, shape, encoder, random)
     how = shared.check_combination(combine)
     taken = None if take is None else shared.layer_numbers(take, layers)
@@ -133,7 +134,7 @@ def command(
         )
         made, report = distil.offline(student, rows, wanted, config, teacher=wise)
         if group.is_first:
-            made.save(out)
+            saving.save(made, out)
             shared.show_training(made, report, held_out, out, teacher=wise)
             typer.echo(f"next: limbeck convert {out} --out ./artifact")
         group.wait()

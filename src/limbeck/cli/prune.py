@@ -95,6 +95,7 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
+    from limbeck.cli import saving
     from limbeck.cli import training_files as shared
     from limbeck.forge import asking, checkpoint, files, processes
     from limbeck.forge.distil import DistilConfig
@@ -103,7 +104,7 @@ def command(
     from limbeck.forge.prune import prune as pruned
     from limbeck.forge.training import TrainingConfig
 
-    shared.check_out(out)
+    saving.check_out(out)
     structure = Structure(heads=heads, ffn=ffn, importance=cast(Any, importance))
     learning = DistilConfig(
         temperature=temperature,
@@ -157,7 +158,7 @@ def command(
         latency = group.firsts(latency)
         made, report = pruned(student, rows, wanted, config, teacher=wise, latency=latency)
         if group.is_first:
-            made.save(out)
+            saving.save(made, out)
             shared.show_training(made, report.training, held_out, out, teacher=wise)
             layers = sorted(report.layers.items(), key=lambda one: one[1])
             (thick, least), (thin, most) = layers[0], layers[-1]

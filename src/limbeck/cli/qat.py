@@ -54,13 +54,14 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
+    from limbeck.cli import saving
     from limbeck.cli import training_files as shared
     from limbeck.forge import asking, checkpoint, files, processes
     from limbeck.forge.distil import DistilConfig
     from limbeck.forge.quantize.qat import QatConfig, qat
     from limbeck.forge.training import TrainingConfig
 
-    shared.check_out(out)
+    saving.check_out(out)
     student = checkpoint.load(model, None if task is None else shared.check_task(task))
     config = QatConfig(
         activations="static" if static else "dynamic",
@@ -94,7 +95,7 @@ def command(
         )
         made, report = qat(student, rows, wanted, config, teacher=wise)
         if group.is_first:
-            made.save(out)
+            saving.save(made, out)
             shared.show_training(made, report, held_out, out, teacher=wise)
             typer.echo(f"next: limbeck quantize {out} --data {validation or data} --out ./artifact")
         group.wait()

@@ -61,11 +61,12 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers")
+    from limbeck.cli import saving
     from limbeck.cli import training_files as shared
     from limbeck.forge import files, processes, teacher
     from limbeck.forge.training import TrainingConfig
 
-    shared.check_out(out)
+    saving.check_out(out)
     wanted = shared.check_task(task)
     columns = files.Columns(
         text=text_column,
@@ -95,7 +96,7 @@ def command(
     with processes.joined() as group:
         made, report = teacher.finetune(model, rows, config)
         if group.is_first:
-            made.save(out)
+            saving.save(made, out)
             shared.show_training(made, report, held_out, out)
             typer.echo(f"next: limbeck distil --teacher {out} --data {data} --out ./student")
         group.wait()

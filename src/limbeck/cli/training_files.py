@@ -20,18 +20,6 @@ from limbeck.forge.training import Precision, TrainingReport
 from limbeck.spec import Problem, Task
 
 
-def check_out(out: Path) -> None:
-    """Refuse to write over something before hours of training, not after.
-
-    Raises:
-        InputError: `out` is a file, or a directory that has files and is no model directory.
-    """
-    if out.is_file() or (
-        out.is_dir() and any(out.iterdir()) and not (out / "config.json").is_file()
-    ):
-        raise InputError(f"{out} is there and is no model directory; name another with --out")
-
-
 def _check_known(name: str, words: object, problem: str) -> None:
     """Refuse an option's value that is none of a Literal's words."""
     if name not in get_args(words):
