@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +68,9 @@ def command(
 ) -> None:
     """Distil a trained model into a shallower or narrower one, or into another encoder.
 
+    What was stopped goes on when the same command is given again: until the model is saved, the
+    training's state lies in OUT.training.
+
     Example: limbeck distil --teacher ./teacher --data reviews.csv --layers 3 --out ./student
 
     Example: limbeck distil -t ./teacher -d reviews.csv --shape 3x256x8x1024 -o ./student
@@ -76,7 +80,7 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
-    from limbeck.cli import saving
+    from limbeck.cli import going_on, saving
     from limbeck.cli import training_files as shared
     from limbeck.cli.beginnings import begin, check_beginning
     from limbeck.forge import asking, checkpoint, distil, files, processes
@@ -132,9 +136,19 @@ def command(
                 teachers, rows, how, temperature=temperature, held_out=held_out, cache=cache
             )
         )
-        made, report = distil.offline(student, rows, wanted, config, teacher=wise)
+        asked = {
+            "command": "distil",
+            "rows": rows.digest,
+            "rows held out": held_out.digest,
+            **{f"teacher {place + 1}": one.digest for place, one in enumerate(teachers)},
+            "combine": how,
+            "config": asdict(config),
+        }
+        with going_on.kept(out, group, asked) as saves:
+            made, report = distil.offline(student, rows, wanted, config, teacher=wise, saves=saves)
+            if group.is_first:
+                saving.save(made, out)
         if group.is_first:
-            saving.save(made, out)
             shared.show_training(made, report, held_out, out, teacher=wise)
             typer.echo(f"next: limbeck convert {out} --out ./artifact")
         group.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -88,6 +89,9 @@ def command(
     Blocks of the encoder's linear layers become zeros, which the engine leaves out of its sums;
     embeddings and head stay dense. With --heads and --ffn, whole heads and columns go before that.
 
+    What was stopped goes on when the same command is given again: until the model is saved, the
+    training's state lies in OUT.training.
+
     Example: limbeck prune ./student --data reviews.csv --pattern 4x4 --sparsity 0.8 --out ./pruned
 
     Example: limbeck prune ./student -t ./teacher -d reviews.csv --criterion movement -o ./pruned
@@ -95,7 +99,7 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
-    from limbeck.cli import saving
+    from limbeck.cli import going_on, saving
     from limbeck.cli import training_files as shared
     from limbeck.forge import asking, checkpoint, files, processes
     from limbeck.forge.distil import DistilConfig
@@ -150,15 +154,29 @@ def command(
         wanted = group.in_turn(
             lambda: asking.ask([wise], rows, temperature=temperature, cache=cache)
         )
-        latency = None
-        if allocation == "latency" and group.is_first:
-            latency = latency_table(
-                width_of(student.model), structure, tokens=tokens, threads=threads
+        asked = {
+            "command": "prune",
+            "rows": rows.digest,
+            "model": student.digest,
+            "teacher": wise.digest,
+            "config": asdict(config),
+            "latency": {"tokens": tokens, "threads": threads},
+        }
+        with going_on.kept(out, group, asked) as saves:
+            latency = None
+            if allocation == "latency" and group.is_first:
+                width = width_of(student.model)
+                latency = going_on.measured_once(
+                    saves,
+                    lambda: latency_table(width, structure, tokens=tokens, threads=threads),
+                )
+            latency = group.firsts(latency)
+            made, report = pruned(
+                student, rows, wanted, config, teacher=wise, saves=saves, latency=latency
             )
-        latency = group.firsts(latency)
-        made, report = pruned(student, rows, wanted, config, teacher=wise, latency=latency)
+            if group.is_first:
+                saving.save(made, out)
         if group.is_first:
-            saving.save(made, out)
             shared.show_training(made, report.training, held_out, out, teacher=wise)
             layers = sorted(report.layers.items(), key=lambda one: one[1])
             (thick, least), (thin, most) = layers[0], layers[-1]

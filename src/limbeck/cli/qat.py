@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -49,12 +50,15 @@ def command(
 
     For what `limbeck quantize` shows to lose too much. Weights that are zero stay zero.
 
+    What was stopped goes on when the same command is given again: until the model is saved, the
+    training's state lies in OUT.training.
+
     Example: limbeck qat ./pruned --teacher ./teacher --data reviews.csv --out ./ready
     """
     from limbeck import forge
 
     forge.require("torch", "transformers", "pyarrow")
-    from limbeck.cli import saving
+    from limbeck.cli import going_on, saving
     from limbeck.cli import training_files as shared
     from limbeck.forge import asking, checkpoint, files, processes
     from limbeck.forge.distil import DistilConfig
@@ -93,9 +97,18 @@ def command(
         wanted = group.in_turn(
             lambda: asking.ask([wise], rows, "mean", temperature=temperature, cache=cache)
         )
-        made, report = qat(student, rows, wanted, config, teacher=wise)
+        asked = {
+            "command": "qat",
+            "rows": rows.digest,
+            "model": student.digest,
+            "teacher": wise.digest,
+            "config": asdict(config),
+        }
+        with going_on.kept(out, group, asked) as saves:
+            made, report = qat(student, rows, wanted, config, teacher=wise, saves=saves)
+            if group.is_first:
+                saving.save(made, out)
         if group.is_first:
-            saving.save(made, out)
             shared.show_training(made, report, held_out, out, teacher=wise)
             typer.echo(f"next: limbeck quantize {out} --data {validation or data} --out ./artifact")
         group.wait()

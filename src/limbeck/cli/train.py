@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -54,6 +55,9 @@ def command(
 ) -> None:
     """Fine-tune an encoder to label texts, tag words, answer questions or embed sentences.
 
+    What was stopped goes on when the same command is given again: until the model is saved, the
+    training's state lies in OUT.training.
+
     Example: limbeck train --data reviews.csv --model ./MiniLM --out ./teacher
 
     Example: limbeck train --task question-answering -d train-v1.1.json -m ./MiniLM -o ./teacher
@@ -61,7 +65,7 @@ def command(
     from limbeck import forge
 
     forge.require("torch", "transformers")
-    from limbeck.cli import saving
+    from limbeck.cli import going_on, saving
     from limbeck.cli import training_files as shared
     from limbeck.forge import files, processes, teacher
     from limbeck.forge.training import TrainingConfig
@@ -94,9 +98,12 @@ def command(
         max_seconds=None if minutes is None else 60 * minutes,
     )
     with processes.joined() as group:
-        made, report = teacher.finetune(model, rows, config)
+        asked = {"command": "train", "rows": rows.digest, "config": asdict(config)}
+        with going_on.kept(out, group, asked) as saves:
+            made, report = teacher.finetune(model, rows, config, saves=saves)
+            if group.is_first:
+                saving.save(made, out)
         if group.is_first:
-            saving.save(made, out)
             shared.show_training(made, report, held_out, out)
             typer.echo(f"next: limbeck distil --teacher {out} --data {data} --out ./student")
         group.wait()

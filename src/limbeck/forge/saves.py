@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+import limbeck
 from limbeck.errors import TrainingError
 from limbeck.forge import faults
 
@@ -46,6 +48,16 @@ class State:
 
     tensors: Mapping[str, torch.Tensor]
     record: Mapping[str, Any]
+
+
+def conditions() -> dict[str, Any]:
+    """What of this process, beside weights, rows and settings, the bits of a training depend on."""
+    return {
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "limbeck": limbeck.__version__,
+    }
 
 
 def write(saves: Saves, state: State) -> None:
