@@ -55,10 +55,31 @@ def test_the_gate_leaves_with_3(place: Path, capsys: pytest.CaptureFixture[str])
     assert code == 3
     assert "may lose up to" in shown.err
     assert "points from stage to stage: 2-distil" in shown.err
+    assert paired_points(place / "gated" / "artifact.failed") in shown.out
+    assert (
+        "The gate refused it: up to 0 points may be lost, and the interval's worse end decides."
+        in shown.out
+    )
     assert (place / "gated" / "artifact.failed" / "limbeck.json").is_file()
     assert not (place / "gated" / "artifact").exists()
-    assert run([*asked, "--max-drop", "100"]) == 0
+    assert run([*asked, "--max-drop", "100", "--max-slice-drop", "100"]) == 0
+    shown = capsys.readouterr()
+    assert paired_points(place / "gated" / "artifact") in shown.out
+    assert (
+        "The gate let it pass: up to 100 points may be lost, 100 on a slice, and the estimate "
+        "decides." in shown.out
+    )
     assert (place / "gated" / "artifact" / "limbeck.json").is_file()
+    page = (place / "gated" / "report.html").read_text()
+    assert "The gate let it pass" in page
+
+
+def paired_points(made: Path) -> str:
+    """What the artifact lost against the teacher, as it was measured, in words of the terminal."""
+    lost = json.loads((made / "measured.json").read_text())["lost"]["all rows"]
+    change, low, high = (100 * (0 - lost[name]) for name in ("value", "high", "low"))
+    assert low < high
+    return f": {change:+.2f} ({low:+.2f} to {high:+.2f}) points, with the 95 % interval"
 
 
 def test_a_model_without_a_recipe(

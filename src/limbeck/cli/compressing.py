@@ -201,6 +201,8 @@ def _show(runs: Sequence[Finished], spreads: Sequence[Spread]) -> None:
         if len(runs) > 1:
             console.print(f"seed {found.recipe.run.seed}")
         console.print(page.table(found))
+        for line in page.told(found):
+            typer.echo(line)
     if spreads:
         table = Table(
             "stage", "mean", "deviation", "lowest", "highest",

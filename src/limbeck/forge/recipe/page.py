@@ -89,21 +89,33 @@ def _points(interval: Interval) -> str:
     return f"{change:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def _verdict(found: Finished) -> Text:
+def told(found: Finished) -> list[str]:
+    """What the artifact lost against the first model, with its interval, and what the gate says."""
     first, last = found.steps[0], found.steps[-1]
     lines = [
         f"{last.output.stage} has {last.quality.headline} {last.quality.value:.4f} on "
         f"{last.quality.rows} rows, {first.output.stage} {first.quality.value:.4f}: "
-        f"{_points(found.whole.drop)} points."
+        f"{_points(found.whole.drop)} points, with the 95 % interval of both on the same rows."
     ]
+    limits = found.recipe.gate
+    if limits is not None:
+        allowed = f"up to {limits.max_drop:g} points may be lost"
+        if limits.max_slice_drop is not None:
+            allowed += f", {limits.max_slice_drop:g} on a slice"
+        decides = "the interval's worse end" if limits.strict else "the estimate"
+        passed = "let it pass" if found.passed else "refused it"
+        lines.append(f"The gate {passed}: {allowed}, and {decides} decides.")
+    return lines
+
+
+def _verdict(found: Finished) -> Text:
+    lines = told(found)
     if found.verdict is None:
         lines.append("No gate was asked for.")
-    elif found.verdict.passed:
-        lines.append("The gate let it pass.")
-    else:
-        lines.append(f"The gate refused it: {found.refusal()}.")
+    elif not found.verdict.passed:
+        lines.append(f"{found.refusal()}.")
     lines += [f"Of the gate: {warning}." for warning in found.warnings]
-    cut = last.quality.cut
+    cut = found.steps[-1].quality.cut
     if cut:
         lines.append(f"{cut} rows are longer than the model takes, and were cut.")
     return Text(title="Result", paragraphs=lines)
