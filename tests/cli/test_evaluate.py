@@ -221,5 +221,6 @@ def test_bad_rows(capsys, model, rows):
     assert f"{rows}:13: 'text' is int" in err
     out, err = _run(capsys, model, "--data", rows, "--lenient", "--json")
     assert f"{rows}:13: 'text' is int" in err
+    assert err.endswith("limbeck: bad rows that were left out: 1\n")
     assert json.loads(out)["left_out"] == 1
     assert json.loads(out)["rows"] == 12

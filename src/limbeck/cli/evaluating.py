@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from limbeck import evaluation
-from limbeck.cli.messages import say
+from limbeck.cli.messages import LeftOut, say
 from limbeck.errors import GateError, InputError, LimbeckError
 from limbeck.evaluation import Comparison, Examples, GlueTask, Limits, Scored
 from limbeck.forge import progress
@@ -63,25 +63,21 @@ def evaluate(request: Request) -> None:
     columns = evaluation.Columns(
         text=request.text_column, pair=request.pair_column, label=request.label_column
     )
-    left_out: list[str] = []
-
-    def report(message: str) -> None:
-        left_out.append(message)
-        say(f"limbeck: {message}")
-
+    left_out = LeftOut()
     examples = evaluation.read_examples(
         request.data,
         problem,
         columns,
-        report=report if request.lenient else None,
+        report=left_out if request.lenient else None,
         at_most=request.rows,
     )
+    left_out.close()
     scored = _score(request, model, examples, "answering")
     found: dict[str, Any] = {
         "model": request.model,
         "data": str(request.data),
         "rows": len(scored),
-        "left_out": len(left_out),
+        "left_out": left_out.count,
         "cut": scored.cut,
         "tokens": int(scored.tokens.sum()),
         "metrics": {

@@ -16,6 +16,22 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+class LeftOut:
+    """Tells of bad rows, which are left out, and in the end of how many there were."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, message: str) -> None:
+        self.count += 1
+        say(f"limbeck: {message}")
+
+    def close(self) -> None:
+        """Say how many, if any."""
+        if self.count:
+            say(f"limbeck: bad rows that were left out: {self.count}")
+
+
 def console() -> Console:
     """A rich console on standard error; plain text where that is no terminal."""
     from rich.console import Console

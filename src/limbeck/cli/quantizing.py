@@ -12,7 +12,7 @@ import typer
 
 from limbeck import data as reading
 from limbeck import evaluation, huggingface, runtimes
-from limbeck.cli.messages import say
+from limbeck.cli.messages import LeftOut, say
 from limbeck.engine import OBSERVERS
 from limbeck.errors import InputError
 from limbeck.evaluation import Limits
@@ -91,15 +91,17 @@ def quantize(request: Request) -> None:
     with as_safetensors(huggingface.resolve(request.model)) as source:
         spec = runtimes.open_source(source, request.task).spec
         wanted = candidates(request, searching.brings_ranges(source))
+    left_out = LeftOut()
     examples = evaluation.read_examples(
         request.data,
         evaluation.problem_of(spec.task),
         evaluation.Columns(
             text=request.text_column, pair=request.pair_column, label=request.label_column
         ),
-        report=(lambda message: say(f"limbeck: {message}")) if request.lenient else None,
+        report=left_out if request.lenient else None,
         at_most=request.rows,
     )
+    left_out.close()
     texts: Sequence[str] = ()
     if any(one.needs_texts for one in wanted):
         if request.calibrate is None:
