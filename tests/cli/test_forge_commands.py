@@ -128,12 +128,44 @@ def test_numbers_and_several_labels(
     bad.write_text(bad.read_text() + '{"text": "c", "label": []}\n' * 30)
     lenient = ["--problem", "multi_label", "--lenient", "--balance", "--epochs", "1"]
     assert run([*asked, *lenient]) == 0
-    assert "bad.jsonl:2: 'label' must be a list of labels" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "bad.jsonl:2: 'label' must be a list of labels" in told
+    assert told.count("limbeck: bad rows that were left out: 1\n") == 1
     bad.write_text('{"text": "a", "label": 1}\n{"text": "b", "label": "much"}\n')
     assert run([*asked, "--problem", "regression"]) == 2
     assert "bad.jsonl:2: 'label' is 'much', not a number" in capsys.readouterr().err
     assert run([*asked, "--problem", "ranking"]) == 2
     assert "problem 'ranking' is not one of" in capsys.readouterr().err
+
+
+def test_rows_without_a_label(
+    workshop: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, encoder = workshop
+    data = write_rows(tmp_path / "rows.jsonl", 60)
+    rows = data.read_text().splitlines()
+    rows[2:2] = ['{"text": "one"}', '{"text": "two", "label": ""}']
+    data.write_text("\n".join(rows))
+    options = ["-d", str(data), "--epochs", "1", "--precision", "fp32"]
+    asked = ["train", "-m", str(encoder), "-o", str(tmp_path / "teacher"), *options]
+    assert run(asked) == 2
+    told = capsys.readouterr().err
+    assert "rows.jsonl:3: 'label' is missing or empty" in told
+    assert "rows.jsonl:4: 'label' is missing or empty" in told
+    assert run([*asked, "--lenient"]) == 0
+    told = capsys.readouterr().err
+    assert "rows.jsonl:4: 'label' is missing or empty" in told
+    assert told.count("limbeck: bad rows that were left out: 2\n") == 1
+    lineage = json.loads((tmp_path / "teacher" / "lineage.json").read_text())
+    assert lineage["rows"] == 60 * 9 // 10
+
+    # a student can learn of a text what the teacher says, unless labels alone count
+    asked = ["distil", "-t", str(place / "teacher"), "-o", str(tmp_path / "student"), *options]
+    asked += ["--cache", str(tmp_path / "logits")]
+    assert run(asked) == 0
+    assert "left out" not in capsys.readouterr().err
+    assert run([*asked, "--soft-weight", "0"]) == 2
+    assert "rows.jsonl:3: 'label' is missing or empty" in capsys.readouterr().err
 
 
 def write_task(task: str, path: Path, count: int, seed: int) -> Path:

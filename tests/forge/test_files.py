@@ -122,6 +122,36 @@ def test_similarities_in_their_range(tmp_path: Path) -> None:
         files.read(path, "sentence-embedding")
 
 
+def test_rows_without_a_label_are_bad_where_every_row_needs_one(tmp_path: Path) -> None:
+    good = {"text": "x", "text_pair": "y", "label": 1}
+    rows = [good, good | {"label": None}, good | {"label": " "}, good, good | {"label": ""}]
+    path = lines(tmp_path / "a.jsonl", *rows)
+    problem = "'label' is missing or empty"
+    with pytest.raises(InputError) as found:
+        files.read(path, every=True)
+    shown = str(found.value).splitlines()
+    assert [line.split(",")[0] for line in shown] == [f"{path}:{n}: {problem}" for n in (2, 3, 5)]
+    told: list[str] = []
+    path = lines(tmp_path / "a.jsonl", *rows, {"txt": "x"})
+    kept, held_out = files.read_and_split(path, None, seed=0, every=True, report=told.append)
+    assert len(kept) + len(held_out) == 2
+    assert len(told) == 4
+
+    path = lines(tmp_path / "a.jsonl", good, good | {"label": None})
+    for options in ({"problem": "regression"}, {"task": "sentence-embedding"}):
+        with pytest.raises(InputError, match=f"a.jsonl:2: {problem}"):
+            files.read(path, every=True, **options)
+        assert len(files.read(path, every=True, report=told.append, **options)) == 1
+        assert len(files.read(path, **options)) == 2
+    path = lines(tmp_path / "a.jsonl", good | {"label": []}, good | {"label": None})
+    with pytest.raises(InputError, match=f"a.jsonl:2: {problem}") as found:
+        files.read(path, problem="multi_label", every=True)
+    assert "a.jsonl:1" not in str(found.value), "no label is right there"
+    path = lines(tmp_path / "a.jsonl", good | {"label": None}, good | {"label": None})
+    with pytest.raises(InputError, match="no row has a 'label'"):
+        files.read(path, every=True, report=told.append)
+
+
 def test_tasks_that_nothing_is_trained_for(tmp_path: Path) -> None:
     path = lines(tmp_path / "a.jsonl", {"text": "x"})
     with pytest.raises(InputError, match="nothing is trained for the task 'feature-extraction'"):

@@ -439,6 +439,19 @@ def test_lenient_names_bad_rows(copy: Recipe) -> None:
     lenient = dataclasses.replace(copy, data=dataclasses.replace(copy.data, strict=False))
     recipe.run(lenient, QUICK, lenient=told.append)
     assert any("rows.jsonl" in line for line in told)
+    assert told[-1] == "bad rows that were left out: 1"
+
+
+def test_a_row_without_a_label_is_a_bad_one_where_the_teacher_is_trained(copy: Recipe) -> None:
+    rows = copy.data.train.read_text().splitlines()
+    copy.data.train.write_text("\n".join([rows[0], '{"text": "good", "label": ""}', *rows[1:]]))
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: 'label' is missing or empty"):
+        recipe.run(copy, QUICK)
+    told: list[str] = []
+    lenient = dataclasses.replace(copy, data=dataclasses.replace(copy.data, strict=False))
+    recipe.run(lenient, QUICK, lenient=told.append)
+    assert "rows.jsonl:2: 'label' is missing or empty" in told[0]
+    assert told[1:] == ["bad rows that were left out: 1"]
 
 
 def test_a_teacher_of_other_labels(copy: Recipe, tmp_path: Path) -> None:

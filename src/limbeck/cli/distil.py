@@ -109,7 +109,14 @@ def command(
         scale=shared.check_range(label_range),
     )
     rows, held_out = shared.rows_for(
-        wise, data, validation, transfer, columns, seed=seed, lenient=lenient
+        wise,
+        data,
+        validation,
+        transfer,
+        columns,
+        seed=seed,
+        lenient=lenient,
+        every=soft_weight == 0,
     )
     config = distil.DistilConfig(
         temperature=temperature,

@@ -78,15 +78,17 @@ def command(
         label=label_column,
         scale=shared.check_range(label_range),
     )
-    rows, held_out = files.read_and_split(
-        data,
-        validation,
-        wanted,
-        columns,
-        seed=seed,
-        problem=shared.check_problem(problem),
-        report=shared.reporter(lenient),
-    )
+    with shared.reporter(lenient) as tell:
+        rows, held_out = files.read_and_split(
+            data,
+            validation,
+            wanted,
+            columns,
+            seed=seed,
+            problem=shared.check_problem(problem),
+            every=True,
+            report=tell,
+        )
     config = TrainingConfig(
         epochs=epochs,
         batch_size=batch_size,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import typer
 
-from limbeck.cli.messages import say
+from limbeck.cli.messages import LeftOut
 from limbeck.errors import InputError
 from limbeck.forge import files, quality
 from limbeck.forge.checkpoint import TRAINED_TASKS, Checkpoint
@@ -110,9 +111,16 @@ def check_problem(name: str) -> Problem:
     return cast(Problem, name)
 
 
-def reporter(lenient: bool) -> Callable[[str], None] | None:
-    """What tells of bad rows and leaves them out; None where they shall be an error."""
-    return (lambda message: say(f"limbeck: {message}")) if lenient else None
+@contextlib.contextmanager
+def reporter(lenient: bool) -> Iterator[LeftOut | None]:
+    """What tells of bad rows, which are left out, and behind the block of how many there were;
+    None where they shall be an error."""
+    if not lenient:
+        yield None
+        return
+    left_out = LeftOut()
+    yield left_out
+    left_out.close()
 
 
 def rows_for(
@@ -124,17 +132,25 @@ def rows_for(
     *,
     seed: int,
     lenient: bool,
+    every: bool = False,
 ) -> tuple[Rows, Rows]:
-    """Rows that a trained model (or what becomes of it) learns from, and rows to measure on."""
-    facts: dict[str, Any] = {
-        "names": model.labels or None,
-        "problem": model.problem,
-        "report": reporter(lenient),
-    }
-    rows, held_out = files.read_and_split(data, validation, model.task, columns, seed=seed, **facts)
-    if transfer is not None:
-        more = files.read(transfer, model.task, columns, labels=False, **facts)
-        rows = rows.joined(more)
+    """Rows that a trained model (or what becomes of it) learns from, and rows to measure on.
+
+    Args:
+        every: each row of `data` needs a label.
+    """
+    with reporter(lenient) as report:
+        facts: dict[str, Any] = {
+            "names": model.labels or None,
+            "problem": model.problem,
+            "report": report,
+        }
+        rows, held_out = files.read_and_split(
+            data, validation, model.task, columns, seed=seed, every=every, **facts
+        )
+        if transfer is not None:
+            more = files.read(transfer, model.task, columns, labels=False, **facts)
+            rows = rows.joined(more)
     return rows, held_out
 
 

@@ -58,6 +58,7 @@ def read(
     names: Sequence[str] | None = None,
     problem: Problem = "single_label",
     labels: bool = True,
+    every: bool = False,
     report: Report | None = None,
 ) -> Rows:
     """The rows of a file: CSV, TSV, JSONL or Parquet; for questions SQuAD's JSON too, for tags
@@ -68,6 +69,7 @@ def read(
         problem: for text classification, what its labels are.
         labels: False: labels, if there are any, are not looked at. A sentence to be tagged may then
             be a text (.txt: one a line), and one to be embedded needs no second one.
+        every: True: a row without a label is a bad one. Tags and answers are always needed.
         report: told of each bad row by file and line, and the row is left out; None: bad rows are
             an error.
 
@@ -78,13 +80,13 @@ def read(
     """
     path = Path(path)
     if task == "text-classification":
-        return _texts(path, columns, names, problem, labels, report)
+        return _texts(path, columns, names, problem, labels, every, report)
     if task == "token-classification":
         return _sentences(path, columns, names, labels, report)
     if task == "question-answering":
         return _questions(path, columns, labels, report)
     if task == "sentence-embedding":
-        return _similarities(path, columns, labels, report)
+        return _similarities(path, columns, labels, every, report)
     raise InputError(f"nothing is trained for the task {task!r}")
 
 
@@ -97,21 +99,35 @@ def read_and_split(
     seed: int,
     names: Sequence[str] | None = None,
     problem: Problem = "single_label",
+    every: bool = False,
     report: Report | None = None,
 ) -> tuple[Rows, Rows]:
-    """Rows to train on and rows to measure on: of a file of their own, or a tenth held out."""
-    rows = read(path, task, columns, names=names, problem=problem, report=report)
+    """Rows to train on and rows to measure on: of a file of their own, or a tenth held out.
+
+    Args:
+        every: True: a row of `path` without a label is a bad one.
+    """
+    rows = read(path, task, columns, names=names, problem=problem, every=every, report=report)
     if validation is None:
         return split_off(rows, _HELD_OUT_SHARE, seed, at_most=_HELD_OUT_ROWS)
     known = rows.names or None
     return rows, read(validation, task, columns, names=known, problem=problem, report=report)
 
 
-def _need_labels(path: Path, column: str, given: Sequence[Any]) -> None:
-    if given and all(label is None for label in given):
+def _need_labels(
+    path: Path, column: str, given: Sequence[Any], without: Sequence[int], told: data.BadRows
+) -> None:
+    """Some rows have a label; where those without one are bad, each of them is told.
+
+    Args:
+        without: lines of rows without a label that are not among those given.
+    """
+    if (given or without) and all(label is None for label in given):
         raise InputError(
             f"{path}: no row has a {column!r}; name the column with the labels by --label-column"
         )
+    for line in without:
+        told.add(line, f"{column!r} is missing or empty, and every row needs a label here")
 
 
 def _texts(
@@ -120,6 +136,7 @@ def _texts(
     names: Sequence[str] | None,
     problem: Problem,
     labels: bool,
+    every: bool,
     report: Report | None,
 ) -> TrainingSet:
     label_column = (columns.label or "label") if labels else None
@@ -134,6 +151,7 @@ def _texts(
         report=report,
     )
     found: list[tuple[str, str | None, Label]] = []
+    without: list[int] = []
     for row in rows:
         label: Label = row.label
         try:
@@ -147,10 +165,13 @@ def _texts(
         except InputError as error:
             told.add(row.line, str(error))
             continue
-        found.append((row.text, row.pair, label))
-    told.close()
+        if every and label in (None, ""):
+            without.append(row.line)
+        else:
+            found.append((row.text, row.pair, label))
     if label_column is not None:
-        _need_labels(path, label_column, [label for *_, label in found])
+        _need_labels(path, label_column, [label for *_, label in found], without, told)
+    told.close()
     return training_set(found, names, problem)
 
 
@@ -246,11 +267,14 @@ def _answers(value: Any, column: str) -> tuple[Answer, ...]:
     return tuple(Answer(text=text, start=start) for text, start in pairs)
 
 
-def _similarities(path: Path, columns: Columns, labels: bool, report: Report | None) -> SentenceSet:
+def _similarities(
+    path: Path, columns: Columns, labels: bool, every: bool, report: Report | None
+) -> SentenceSet:
     check_scale(columns.scale)
     label_column = (columns.label or "label") if labels else None
     told = data.BadRows(str(path), report)
     found: list[tuple[str, str | None, float | None]] = []
+    without: list[int] = []
     for row in data.read_rows(
         path,
         text_column=columns.text,
@@ -265,9 +289,12 @@ def _similarities(path: Path, columns: Columns, labels: bool, report: Report | N
         except InputError as error:
             told.add(row.line, str(error))
             continue
-        found.append((row.text, row.pair, similarity))
-    told.close()
+        if every and similarity is None:
+            without.append(row.line)
+        else:
+            found.append((row.text, row.pair, similarity))
     if label_column is not None:
-        _need_labels(path, label_column, [similarity for *_, similarity in found])
+        _need_labels(path, label_column, [one for *_, one in found], without, told)
+    told.close()
     # they have been scaled row by row
     return sentence_set(found)

@@ -55,12 +55,16 @@ def read(
     task: TaskSection,
     names: Sequence[str] | None,
     report: Report | None,
+    *,
+    every: bool = False,
 ) -> RecipeRows:
     """Read and split the files of a recipe.
 
     Args:
         names: the labels of a model that is taken as it is; None: those found.
-        report: told of bad rows, which are left out; None: bad rows are an error.
+        report: told of bad rows, which are left out, and then of how many there were; None: bad
+            rows are an error.
+        every: True: a row to train on without a label is a bad one.
 
     Raises:
         InputError: a file is missing or bad, or nothing is left to measure on.
@@ -68,7 +72,17 @@ def read(
     """
     columns = files.Columns(text=data.text, pair=data.pair, label=data.label, scale=data.scale)
 
-    def of(path: Path, known: Sequence[str] | None, *, labels: bool = True) -> Rows:
+    left_out = 0
+
+    def leave_out(message: str) -> None:
+        nonlocal left_out
+        left_out += 1
+        assert report is not None
+        report(message)
+
+    def of(
+        path: Path, known: Sequence[str] | None, *, labels: bool = True, every: bool = False
+    ) -> Rows:
         return files.read(
             path,
             task.kind,
@@ -76,13 +90,14 @@ def read(
             names=known,
             problem=task.problem,
             labels=labels,
-            report=report,
+            every=every,
+            report=None if report is None else leave_out,
         )
 
     for path in (data.train, data.validation, data.test, data.transfer):
         if path is not None and not is_hub_name(path) and not path.is_file():
             raise InputError(f"there is no file {path}; [data] names it")
-    train = of(data.train, names)
+    train = of(data.train, names, every=every)
     # rows of sentences have no names at all
     known = names if names is not None else train.names or None
     if data.validation is not None:
@@ -101,10 +116,13 @@ def read(
         measured = measured.take(np.flatnonzero(measured.labelled))
         if not len(measured):
             raise InputError(f"no row of {data.test} has a label to measure by")
+    transfer = None if data.transfer is None else of(data.transfer, known, labels=False)
+    if left_out and report is not None:
+        report(f"bad rows that were left out: {left_out}")
     return RecipeRows(
         train=train,
         held_out=held_out,
-        transfer=None if data.transfer is None else of(data.transfer, known, labels=False),
+        transfer=transfer,
         examples=examples_of(measured),
     )
 

@@ -88,7 +88,13 @@ def run(
         config = recipe.stages[0].config
         names = team.alone(lambda: first.labels(config, recipe.task))
         tell = (lenient or say) if team.first else _nobody
-        found = rows.read(recipe.data, recipe.task, names, None if recipe.data.strict else tell)
+        found = rows.read(
+            recipe.data,
+            recipe.task,
+            names,
+            None if recipe.data.strict else tell,
+            every=first.seeded(config),  # a teacher that is trained needs a label on every row
+        )
         precision = recipe.run.precision
         if precision == "auto":
             decided = team.alone(lambda: _probed(home, decided, first, config, found, recipe))

@@ -143,7 +143,11 @@ def _rows(recipe: Recipe) -> rows.RecipeRows:
     first, config = STAGES[recipe.stages[0].kind], recipe.stages[0].config
     names = first.labels(config, recipe.task)
     return rows.read(
-        recipe.data, recipe.task, names, None if recipe.data.strict else lambda line: None
+        recipe.data,
+        recipe.task,
+        names,
+        None if recipe.data.strict else lambda line: None,
+        every=first.seeded(config),
     )
 
 
