@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 import recipes
+from recipe_runs import KILLED, Trial, digests, trials
 
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -21,40 +17,12 @@ pytest.importorskip("jinja2")
 
 pytestmark = pytest.mark.torch
 
-PROGRAM = Path(__file__).with_name("recipe_trials.py")
-KILLED = 137
-# A plan that never comes true: what is passed is counted.
-COUNTING = "nowhere:1:kill"
-Trial = Callable[..., dict[str, Any]]
-
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """trial(out, fault) -> what came of one run of the tiny recipe."""
-    place = tmp_path_factory.mktemp("kill")
-    recipe = recipes.write(place, rows=100)
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    program = subprocess.Popen(
-        [sys.executable, PROGRAM],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    assert program.stdin is not None
-    assert program.stdout is not None
-    stdin, stdout = program.stdin, program.stdout
-
-    def run(out: str, fault: str = COUNTING) -> dict[str, Any]:
-        job = {"recipe": str(recipe), "out": str(place / out), "fault": fault}
-        stdin.write(json.dumps(job) + "\n")
-        stdin.flush()
-        found: dict[str, Any] = json.loads(stdout.readline())
-        return found | {"out": place / out}
-
-    yield run
-    stdin.close()
-    assert program.wait(timeout=30) == 0
+    with trials(recipes.write(tmp_path_factory.mktemp("kill"), rows=100)) as run:
+        yield run
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +30,6 @@ def undisturbed(trial: Trial) -> dict[str, Any]:
     found = trial("undisturbed")
     assert found["code"] == 0
     assert found["error"] == ""
-    return found
-
-
-def digests(out: Path) -> dict[str, str]:
-    """The artifact's digest and that of every stage's files."""
-    found = {"artifact": json.loads((out / "artifact" / "limbeck.json").read_text())["digest"]}
-    for done in sorted(out.glob("*/done.json")):
-        found[done.parent.name] = json.loads(done.read_text())["output"]
     return found
 
 
