@@ -120,6 +120,7 @@ def test_only_what_is_missing_is_run(
     assert gained.value == pytest.approx(
         by_name["sst2", "soft fp32"].value - by_name["sst2", "hard fp32"].value
     )
+    assert "mean of SST-2, STS-B |" in tables.distillation(rows)
     mean = by_name["all", "soft minus hard fp32"]
     assert mean.value == pytest.approx(
         (gained.value + by_name["stsb", "soft minus hard fp32"].value) / 2

@@ -413,9 +413,17 @@ def _gained(sets: Mapping[str, Mapping[tuple[str, str], measure.Row]]) -> str:
                 row = found.get((role, precision))
                 cells.append("–" if row is None else _with_interval(row, "gained"))
             body.append(cells)
-    heads = ["points"]
-    heads += ["mean of all" if name == _ALL_SETS else _SET_NAMES.get(name, name) for name in sets]
+    heads = ["points", *(_column(name, found) for name, found in sets.items())]
     return f"Against the same student taught by labels alone:\n\n{markdown(heads, body)}"
+
+
+def _column(name: str, found: Mapping[tuple[str, str], measure.Row]) -> str:
+    """A data set, or which ones a mean is over."""
+    if name != _ALL_SETS:
+        return _SET_NAMES.get(name, name)
+    over = {str(row.workload["sets"]) for row in found.values()}
+    means = (", ".join(_SET_NAMES.get(one, one) for one in each.split(", ")) for each in over)
+    return f"mean of {'; or of '.join(sorted(means))}"
 
 
 def _with_interval(row: measure.Row, key: str) -> str:
