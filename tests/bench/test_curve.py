@@ -263,7 +263,7 @@ def test_a_key_changes_with_all_that_it_depends_on(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--only", "cola"], "no data set 'cola'; there are: sst2, stsb, imdb, squad"),
+        (["--only", "cola"], "no data set 'cola'; there are: sst2, stsb, squad, imdb"),
         (["--scale", "0"], "--scale must be above 0"),
         (["--seed", "-1"], "--seed must not be negative"),
         (["--data", "none"], "no directory none: the data sets are no part of limbeck"),

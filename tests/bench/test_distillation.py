@@ -496,7 +496,7 @@ def test_estimates_learn_from_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--only", "mnli"], "no data set 'mnli'; there are: sst2, stsb, imdb"),
+        (["--only", "mnli"], "no data set 'mnli'; there are: sst2, stsb, squad, imdb"),
         (["--methods", "magic"], "no method 'magic'; there are: soft, hard"),
         (["--seeds", "one"], "--seeds is a list of numbers"),
         (["--seeds", "1,1"], "--seeds must be different"),

@@ -72,7 +72,9 @@ def test_a_curve(tmp_path, capsys) -> None:
     assert code == 0
     found = [json.loads(line) for line in rows.read_text().splitlines()]
     assert [row["planned_rate"] for row in found] == [20, 40]
-    assert "Goodput against rate" in (tmp_path / "r.html").read_text()
+    # On a machine so busy that the generator is late itself, void runs are in no picture.
+    drawn = not all(row["void"] for row in found)
+    assert ("Goodput against rate" in (tmp_path / "r.html").read_text()) == drawn
 
 
 def test_find_rate_against_a_server_with_a_limit(tmp_path, capsys) -> None:
