@@ -6,16 +6,14 @@ import errno
 import functools
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import models
-import recipes
 from limbeck.cli.main import run
+from training_commands import asked, contents, workplace
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -27,34 +25,15 @@ from limbeck.forge.saves import Saves  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-SHAPE = models.Shape(layers=2, hidden=16, heads=2, ffn=32)
-
 
 @pytest.fixture(scope="module")
 def place(zoo: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with rows, an encoder and a trained teacher."""
-    place = tmp_path_factory.mktemp("going-on")
-    shutil.copytree(zoo("bert", "feature-extraction", shape=SHAPE), place / "encoder")
-    recipes.write_rows(place / "rows.jsonl", 60)
-    assert run(asked(place, "train", place / "teacher")) == 0
-    return place
+    return workplace(zoo, tmp_path_factory.mktemp("going-on"))
 
 
 @pytest.fixture(autouse=True)
 def kept_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(going_on, "Saves", functools.partial(Saves, every_s=0))
-
-
-def asked(place: Path, command: str, out: Path, *more: str) -> list[str]:
-    taken = {
-        "train": ["--model", str(place / "encoder"), "--max-tokens", "16", "--precision", "fp32"],
-        "distil": ["--teacher", str(place / "teacher"), "--precision", "fp32"],
-        "prune": [str(place / "teacher"), "--every", "1", "--precision", "fp32"],
-        "qat": [str(place / "teacher")],
-    }
-    shared = ["--data", str(place / "rows.jsonl"), "--epochs", "2", "--batch-size", "8"]
-    cache = [] if command == "train" else ["--cache", str(place / "logits")]
-    return [command, *taken[command], *shared, *cache, "--out", str(out), *more]
 
 
 def stopped(arguments: list[str], steps: int) -> int:
@@ -70,10 +49,6 @@ def stopped(arguments: list[str], steps: int) -> int:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(progress.Bar, "advance", advance)
         return run(arguments)
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
 LATENCY = ["--allocation", "latency", "--tokens", "16"]

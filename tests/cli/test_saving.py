@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-import models
-import recipes
 from limbeck import load
 from limbeck.cli.main import run
+from training_commands import asked, contents, workplace
 
 pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -24,37 +23,10 @@ from safetensors import SafetensorError  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-SHAPE = models.Shape(layers=2, hidden=16, heads=2, ffn=32)
-
 
 @pytest.fixture(scope="module")
 def place(zoo: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with rows, an encoder and a trained teacher."""
-    place = tmp_path_factory.mktemp("saving")
-    shutil.copytree(zoo("bert", "feature-extraction", shape=SHAPE), place / "encoder")
-    recipes.write_rows(place / "rows.jsonl", 60)
-    assert run(asked(place, "train", place / "teacher")) == 0
-    return place
-
-
-def asked(place: Path, command: str, out: Path) -> list[str]:
-    taken = {
-        "train": ["--model", str(place / "encoder"), "--max-tokens", "16", "--precision", "fp32"],
-        "distil": ["--teacher", str(place / "teacher"), "--precision", "fp32"],
-        "prune": [str(place / "teacher"), "--every", "1", "--precision", "fp32"],
-        "qat": [str(place / "teacher")],
-    }
-    shared = ["--data", str(place / "rows.jsonl"), "--epochs", "1", "--out", str(out)]
-    cache = [] if command == "train" else ["--cache", str(place / "logits")]
-    return [command, *taken[command], *shared, *cache]
-
-
-def contents(directory: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(directory)): path.read_bytes()
-        for path in directory.rglob("*")
-        if path.is_file()
-    }
+    return workplace(zoo, tmp_path_factory.mktemp("saving"))
 
 
 @pytest.fixture

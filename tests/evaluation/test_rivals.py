@@ -17,8 +17,8 @@ def test_the_dense_student_to_beat() -> None:
 
 
 def beside(name: str, ms: float, ahead: float) -> Beside:
-    interval = Interval(value=ahead, low=ahead - 0.5, high=ahead + 0.5)
-    return Beside(name=name, ms=ms, rival="dense", rival_ms=2.0, ahead=interval)
+    behind = Interval(value=-ahead, low=-ahead - 0.5, high=-ahead + 0.5)
+    return Beside(name=name, ms=ms, rival="dense", rival_ms=2.0, behind=behind)
 
 
 def test_sentences_group_what_stands_alike() -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from limbeck import evaluation
-from limbeck.cli.messages import LeftOut, say
+from limbeck.cli.messages import say, say_own
+from limbeck.data import LeftOut
 from limbeck.errors import GateError, InputError, LimbeckError
 from limbeck.evaluation import Comparison, Examples, GlueTask, Limits, Scored
 from limbeck.forge import progress
@@ -63,7 +64,7 @@ def evaluate(request: Request) -> None:
     columns = evaluation.Columns(
         text=request.text_column, pair=request.pair_column, label=request.label_column
     )
-    left_out = LeftOut()
+    left_out = LeftOut(say_own)
     examples = evaluation.read_examples(
         request.data,
         problem,

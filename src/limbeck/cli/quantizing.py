@@ -12,7 +12,8 @@ import typer
 
 from limbeck import data as reading
 from limbeck import evaluation, huggingface, runtimes
-from limbeck.cli.messages import LeftOut, say
+from limbeck.cli.messages import say, say_own
+from limbeck.data import LeftOut
 from limbeck.engine import OBSERVERS
 from limbeck.errors import InputError
 from limbeck.evaluation import Limits
@@ -91,7 +92,7 @@ def quantize(request: Request) -> None:
     with as_safetensors(huggingface.resolve(request.model)) as source:
         spec = runtimes.open_source(source, request.task).spec
         wanted = candidates(request, searching.brings_ranges(source))
-    left_out = LeftOut()
+    left_out = LeftOut(say_own)
     examples = evaluation.read_examples(
         request.data,
         evaluation.problem_of(spec.task),

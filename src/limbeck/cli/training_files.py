@@ -9,7 +9,8 @@ from typing import Any, cast, get_args
 
 import typer
 
-from limbeck.cli.messages import LeftOut
+from limbeck.cli.messages import say_own
+from limbeck.data import LeftOut
 from limbeck.errors import InputError
 from limbeck.forge import files, quality
 from limbeck.forge.checkpoint import TRAINED_TASKS, Checkpoint
@@ -118,7 +119,7 @@ def reporter(lenient: bool) -> Iterator[LeftOut | None]:
     if not lenient:
         yield None
         return
-    left_out = LeftOut()
+    left_out = LeftOut(say_own)
     yield left_out
     left_out.close()
 

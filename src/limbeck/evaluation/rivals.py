@@ -14,17 +14,19 @@ from limbeck.tasks.bootstrap import Interval
 class Beside:
     """A pruned model and the dense student that it has to be better than (`rival_of`).
 
-    ahead: points of the metric that it has more, by rows that both answer.
+    behind: points of the metric that the student has more, by rows that both answer.
     """
 
     name: str
     ms: float
     rival: str
     rival_ms: float
-    ahead: Interval
+    behind: Interval
 
     def __str__(self) -> str:
-        value, low, high = self.ahead.value, self.ahead.low, self.ahead.high
+        value, low, high = (
+            0.0 - end for end in (self.behind.value, self.behind.high, self.behind.low)
+        )
         return f"{self.name} ({self.rival}: {value:+.2f} ({low:+.2f} to {high:+.2f}))"
 
 
@@ -48,17 +50,17 @@ def told(found: Sequence[Beside]) -> list[str]:
     """Sentences, one for each way in which a model and its rival can stand to one another."""
     groups: dict[str, list[str]] = {}
     for one in found:
-        head = f"{_standing(one.ahead)} the best dense student that is as fast"
+        head = f"{_standing(one.behind)} the best dense student that is as fast"
         if not is_as_fast(one.rival_ms, one.ms):
-            head = f"Faster than every dense student; {_standing(one.ahead).lower()} the fastest"
+            head = f"Faster than every dense student; {_standing(one.behind).lower()} the fastest"
         groups.setdefault(head, []).append(str(one))
     return [f"{head}: {', '.join(named)}." for head, named in groups.items()]
 
 
-def _standing(ahead: Interval) -> str:
-    if ahead.low > 0:
+def _standing(behind: Interval) -> str:
+    if behind.high < 0:
         return "More accurate than"
-    if ahead.high < 0:
+    if behind.low > 0:
         return "Less accurate than"
     return "Not to be told from"
 

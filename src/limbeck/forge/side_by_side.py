@@ -44,6 +44,13 @@ class _Worker:
     pipe: _Pipe[Any, Any]
 
 
+def threads_each(jobs: int) -> int:
+    """Threads of each of so many pieces that run at once: this process's, shared out."""
+    import torch
+
+    return max(1, torch.get_num_threads() // jobs)
+
+
 def run(pieces: Sequence[Piece], jobs: int, hear: Callable[[str, Any], None]) -> None:
     """Run all pieces, so many at once: of those that nothing holds up, the first.
 

@@ -147,7 +147,7 @@ def _against_dense(rows: Rows) -> list[str]:
     for row in rows:
         if not {"behind", "rival"} <= row.extra.keys():
             continue
-        value, low, high = (0.0 - _value(row, f"behind{end}") for end in ("", "_high", "_low"))
+        value, low, high = (_value(row, f"behind{end}") for end in ("", "_low", "_high"))
         rival = by_name[str(row.extra["rival"])]
         found.append(
             rivals.Beside(
@@ -155,7 +155,7 @@ def _against_dense(rows: Rows) -> list[str]:
                 ms=row.value,
                 rival=rival.subject,
                 rival_ms=rival.value,
-                ahead=Interval(value=value, low=low, high=high),
+                behind=Interval(value=value, low=low, high=high),
             )
         )
     return rivals.told(found)
@@ -201,8 +201,8 @@ def _value(row: measure.Row, key: str) -> float:
     return float(row.extra.get(key, "nan"))
 
 
-def _ends(row: measure.Row, key: str, form: str, between: str = "–", sign: int = 1) -> str:
+def _ends(row: measure.Row, key: str, form: str, between: str = "–") -> str:
     """A finding with its interval."""
-    value, low, high = (sign * _value(row, f"{key}{end}") + 0.0 for end in ("", "_low", "_high"))
+    value, low, high = (_value(row, f"{key}{end}") + 0.0 for end in ("", "_low", "_high"))
     low, high = min(low, high), max(low, high)
     return f"{value:{form}} ({low:{form}}{between}{high:{form}})"

@@ -25,7 +25,7 @@ def train(wanted: Sequence[tuple[Run, Rows]], shop: Workshop, jobs: int, hear: H
         TrainingError: a process died, or what a training failed with.
     """
     by_name = {str(run): run for run, _ in wanted}
-    threads = max(1, torch.get_num_threads() // jobs)
+    threads = side_by_side.threads_each(jobs)
     pieces = [
         Piece(
             name=str(run),

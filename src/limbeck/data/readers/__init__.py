@@ -7,7 +7,7 @@ file order. Neighbours: each format has a file here; the forge, bench and cli re
 
 from limbeck.data.readers.conll import Sentence, read_conll
 from limbeck.data.readers.read import FORMATS, Format, format_of, read_rows, read_stream
-from limbeck.data.readers.row import BadRows, Row
+from limbeck.data.readers.row import BadRows, LeftOut, Row
 from limbeck.data.readers.squad import Answer, Question, read_squad
 from limbeck.data.readers.tagged import read_tagged
 from limbeck.data.readers.times import Timed, read_times
@@ -17,6 +17,7 @@ __all__ = [
     "Answer",
     "BadRows",
     "Format",
+    "LeftOut",
     "Question",
     "Row",
     "Sentence",

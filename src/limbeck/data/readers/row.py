@@ -122,6 +122,23 @@ class BadRows:
             raise InputError("\n".join(self._messages) + tail)
 
 
+class LeftOut:
+    """Passes on what is told of bad rows that are left out, and in the end how many there were."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.count = 0
+        self._tell = tell
+
+    def __call__(self, message: str) -> None:
+        self.count += 1
+        self._tell(message)
+
+    def close(self) -> None:
+        """Say how many, if any."""
+        if self.count:
+            self._tell(f"bad rows that were left out: {self.count}")
+
+
 def rows(
     raws: Iterator[Raw], columns: Columns, bad: BadRows, label_map: Mapping[str, str] | None
 ) -> Iterator[Row]:

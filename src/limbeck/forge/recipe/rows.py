@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from limbeck.data import LeftOut
 from limbeck.data.readers.hub import is_hub_name
 from limbeck.errors import InputError
 from limbeck.evaluation import Examples
@@ -72,13 +73,7 @@ def read(
     """
     columns = files.Columns(text=data.text, pair=data.pair, label=data.label, scale=data.scale)
 
-    left_out = 0
-
-    def leave_out(message: str) -> None:
-        nonlocal left_out
-        left_out += 1
-        assert report is not None
-        report(message)
+    left_out = None if report is None else LeftOut(report)
 
     def of(
         path: Path, known: Sequence[str] | None, *, labels: bool = True, every: bool = False
@@ -91,7 +86,7 @@ def read(
             problem=task.problem,
             labels=labels,
             every=every,
-            report=None if report is None else leave_out,
+            report=left_out,
         )
 
     for path in (data.train, data.validation, data.test, data.transfer):
@@ -117,8 +112,8 @@ def read(
         if not len(measured):
             raise InputError(f"no row of {data.test} has a label to measure by")
     transfer = None if data.transfer is None else of(data.transfer, known, labels=False)
-    if left_out and report is not None:
-        report(f"bad rows that were left out: {left_out}")
+    if left_out is not None:
+        left_out.close()
     return RecipeRows(
         train=train,
         held_out=held_out,

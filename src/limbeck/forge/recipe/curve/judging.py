@@ -163,7 +163,7 @@ def _against_rivals(curve: Curve) -> list[str]:
         if one.behind is None or one.rival is None:
             continue
         value, low, high = (
-            0.0 - 100 * end for end in (one.behind.value, one.behind.high, one.behind.low)
+            100 * end for end in (one.behind.value, one.behind.low, one.behind.high)
         )
         found.append(
             rivals.Beside(
@@ -171,7 +171,7 @@ def _against_rivals(curve: Curve) -> list[str]:
                 ms=one.ms,
                 rival=one.rival,
                 rival_ms=by_name[one.rival].ms,
-                ahead=Interval(value=value, low=low, high=high),
+                behind=Interval(value=value, low=low, high=high),
             )
         )
     return rivals.told(found)

@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from limbeck import artifact, evaluation, measure, runtimes
 from limbeck.errors import InputError
 from limbeck.evaluation import rivals
+from limbeck.forge import side_by_side
 from limbeck.forge.recipe import latency, processes, rows, state, store
 from limbeck.forge.recipe.curve import page
 from limbeck.forge.recipe.curve.judging import Curve, Measured, Speed
@@ -72,7 +71,7 @@ def make(
         def opened() -> state.RunState:
             state.check_directory(home)
             stack.enter_context(store.locked(home))
-            share = state.RunState(threads=max(1, torch.get_num_threads() // jobs))
+            share = state.RunState(threads=side_by_side.threads_each(jobs))
             decided = state.open_state(home, recipe.run.threads, share)
             store.make_directory(home / POINTS)
             return decided
