@@ -545,7 +545,7 @@ def test_tokenising_is_waited_for_until_the_deadline(monkeypatch: pytest.MonkeyP
             assert error.reason == "deadline"
             goes_on.set()
             assert (await service.answer(asking("bell " * 1000))).rows
-            assert service.dispatcher.look()["held_jobs"] == 0
+            await comes(lambda: service.dispatcher.look()["held_jobs"] == 0)
 
     run(body())
 
