@@ -51,7 +51,7 @@ def corpus() -> ListingCorpus:
 
 
 def test_sets_share_no_text_and_have_both_classes(corpus: ListingCorpus) -> None:
-    training, transfer = corpus.training(300), corpus.transfer(300)
+    training, transfer = corpus.training(300).rows, corpus.transfer(300).rows
     test, validation = corpus.test(), corpus.validation()
     sets = [set(training.texts), set(transfer.texts), set(test.texts), set(validation.texts)]
     for index, one in enumerate(sets):
@@ -64,11 +64,14 @@ def test_sets_share_no_text_and_have_both_classes(corpus: ListingCorpus) -> None
 
 
 def test_a_longer_training_set_begins_with_the_shorter_one(corpus: ListingCorpus) -> None:
-    assert corpus.training(120).texts[:50] == corpus.training(50).texts
+    longer, shorter = corpus.training(120), corpus.training(50)
+    assert longer.rows.texts[:50] == shorter.rows.texts
+    assert longer.marks is not None
+    assert longer.marks[:50] == shorter.marks
 
 
 def test_most_training_texts_are_short_and_some_are_long(corpus: ListingCorpus) -> None:
-    words = np.array([len(text.split()) for text in corpus.training(600).texts])
+    words = np.array([len(text.split()) for text in corpus.training(600).rows.texts])
     assert np.median(words) < 50
     assert words.mean() < np.mean([len(text.split()) for text in corpus.test().texts])
     assert words.max() > 90
@@ -113,7 +116,7 @@ def test_labelled_texts_are_split_without_overlap(tmp_path: Path) -> None:
     found = open_corpus(write_labelled(tmp_path / "own.jsonl", 400), 0, TINY)
     assert isinstance(found, OwnCorpus)
     assert found.names == ("ham", "spam")
-    parts = [set(found.training(10**6).texts), set(found.validation().texts)]
+    parts = [set(found.training(10**6).rows.texts), set(found.validation().texts)]
     parts.append(set(found.test().texts))
     assert sum(map(len, parts)) == 400
     assert len(set().union(*parts)) == 400

@@ -13,6 +13,7 @@ import numpy as np
 from limbeck import data
 from limbeck.data import listings
 from limbeck.errors import InputError
+from limbeck.forge.demo.marked import Cutter, MarkedRows, whole
 from limbeck.forge.demo.settings import Sizes
 from limbeck.forge.examples import TrainingSet, split_off, training_set
 
@@ -71,10 +72,14 @@ class Corpus(Protocol):
     description: str
     is_listings: bool
 
-    def training(self, count: int) -> TrainingSet:
-        """The first `count` rows to train the teacher on, or all there are."""
+    def training(self, count: int, cut: Cutter = whole) -> MarkedRows:
+        """The first `count` rows to train the teacher on, or all there are.
 
-    def transfer(self, count: int) -> TrainingSet:
+        Args:
+            cut: what is kept of a generated text.
+        """
+
+    def transfer(self, count: int, cut: Cutter = whole) -> MarkedRows:
         """The first `count` rows on which the student learns from the teacher."""
 
     def validation(self) -> LabelledTexts: ...
@@ -99,16 +104,23 @@ class ListingCorpus:
     names: tuple[str, str] = ("clean", "leak")
     is_listings: bool = True
 
-    def training(self, count: int) -> TrainingSet:
-        return self._rows(count, self.seed)
+    def training(self, count: int, cut: Cutter = whole) -> MarkedRows:
+        return self._rows(count, self.seed, cut)
 
-    def transfer(self, count: int) -> TrainingSet:
-        return self._rows(count, self.seed + 1)
+    def transfer(self, count: int, cut: Cutter = whole) -> MarkedRows:
+        return self._rows(count, self.seed + 1, cut)
 
-    def _rows(self, count: int, seed: int) -> TrainingSet:
-        drawn = itertools.islice(self._mixed(count, seed), count)
-        return training_set(
-            ((example.text, None, self.names[example.label]) for example in drawn), self.names
+    def _rows(self, count: int, seed: int, cut: Cutter) -> MarkedRows:
+        drawn = list(itertools.islice(self._mixed(count, seed), count))
+        kept = [cut(example, number) for number, example in enumerate(drawn)]
+        labels = [self.names[example.label] for example in drawn]
+        texts = [one.text for one in kept]
+        return MarkedRows(
+            rows=training_set(
+                ((text, None, label) for text, label in zip(texts, labels, strict=True)),
+                self.names,
+            ),
+            marks=tuple(one.marks for one in kept),
         )
 
     def _mixed(self, count: int, seed: int) -> Iterator[listings.Example]:
@@ -164,10 +176,10 @@ class OwnCorpus:
     sizes: Sizes
     is_listings: bool = False
 
-    def training(self, count: int) -> TrainingSet:
-        return self.parts[0].take(range(min(count, len(self.parts[0]))))
+    def training(self, count: int, cut: Cutter = whole) -> MarkedRows:
+        return MarkedRows(rows=self.parts[0].take(range(min(count, len(self.parts[0])))))
 
-    def transfer(self, count: int) -> TrainingSet:
+    def transfer(self, count: int, cut: Cutter = whole) -> MarkedRows:
         return self.training(count)
 
     def validation(self) -> LabelledTexts:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
 from rich import box
+from rich.box import SIMPLE
 from rich.table import Table as RichTable
 
 from limbeck import artifact, measure, report
@@ -76,7 +76,16 @@ def _sets(result: DemoResult) -> list[tuple[str, list[tuple[Outcome, Figures]]]]
 def tables(result: DemoResult) -> list[RichTable]:
     """The table for each set, for a terminal: 80 columns hold it whole."""
     rate = f"{result.settings.false_alarm_rate:.1%}"
-    heads = ("prec.", "recall", "F1", "AUC", f"recall at {rate}", "calib. error", "p50 ms", "p99 ms")
+    heads = (
+        "prec.",
+        "recall",
+        "F1",
+        "AUC",
+        f"recall at {rate}",
+        "calib. error",
+        "p50 ms",
+        "p99 ms",
+    )
     made = []
     for title, rows in _sets(result):
         table = RichTable(
@@ -275,8 +284,9 @@ def _summary(result: DemoResult, headline: str) -> list[str]:
         f"The teacher saw {teacher.rows_seen} texts in {teacher.seconds:.0f} s; the student has "
         f"its layers {result.lineage['layers']} and learned from its logits on "
         f"{student.rows_seen} texts in {student.seconds:.0f} s ({student.precision}).",
-        f"The student reads what looks suspicious {len(LOOKS)} times, in windows of other sizes, and "
-        "takes the mean of the logits, as the pipeline does by default; the teacher reads once.",
+        f"The student reads what looks suspicious {len(LOOKS)} times, in windows of other sizes, "
+        "and takes the mean of the logits, as the pipeline does by default; the teacher reads "
+        "once.",
     ]
     if result.long_texts is not None:
         found = result.long_texts

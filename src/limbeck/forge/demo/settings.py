@@ -23,7 +23,7 @@ class Sizes:
     unseen: int = 300
     long_texts: int = 20
     training_at_most: int = 60_000
-    transfer_at_most: int = 60_000
+    transfer_at_most: int = 90_000
     timing_rounds: int = 12
 
 
