@@ -107,7 +107,7 @@ def test_reductions_written_out(
 @settings(max_examples=60, deadline=None)
 @given(
     text=st.lists(hard_texts, max_size=6).map(" ".join),
-    looks=st.sampled_from([1, 2, 3]),
+    looks=st.integers(1, 5),
     function=st.sampled_from([None, "none"]),
     threshold=st.sampled_from([None, 0.2, 0.9]),
 )
@@ -128,7 +128,7 @@ def test_further_looks_written_out(
     )
     leak = LABELS.index("leak")
     deciding = []
-    for length in (24, 18, 15)[:looks]:
+    for length in (24, 18, 15, 21, 12)[:looks]:
         room = length - model.tokenizer().special_tokens()
         windows = model.tokenizer().windows(
             text, max_tokens=length, stride=default_stride(room), at_sentences=True
@@ -150,16 +150,16 @@ def test_only_what_seems_to_hold_the_label_is_read_again() -> None:
     assert len(model.batches) == 1
     model.batches.clear()
     pipe(["quiet harbour " * 90, "harbour " * 40 + "bell", "harbour " * 40], window=True)
-    assert len(model.batches) == 3
+    assert len(model.batches) == 5
     assert model.batches[1].tokens < model.batches[0].tokens / 2
     model.batches.clear()
     pipe(["harbour " * 40 + "bell"], window=True, window_looks=1)
     assert len(model.batches) == 1
 
 
-@pytest.mark.parametrize("looks", [0, 4, True, 1.0, "2"])
+@pytest.mark.parametrize("looks", [0, 6, True, 1.0, "2"])
 def test_numbers_of_looks_that_make_no_sense(looks: Any) -> None:
-    with pytest.raises(InputError, match="window_looks must be 1, 2 or 3"):
+    with pytest.raises(InputError, match="window_looks must be 1 to 5"):
         detector()("the bell", window=True, window_looks=looks)
 
 

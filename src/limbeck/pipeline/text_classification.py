@@ -40,8 +40,8 @@ class TextClassificationOptions(Options):
         for, if it does.
     window_looks: how many times "max" reads a text that seems to hold window_label (score of at
         least one half, or of the stored threshold): each time in shorter windows, cut elsewhere,
-        and the answer is that of the mean of the logits. One window may mislead; 3, the default,
-        make up for it. Other texts are read once.
+        and the answer is that of the mean of the logits. One window may mislead; 5, the default and
+        the most, make up for it. Other texts are read once.
     return_window: add "start" and "end" to each dictionary: the characters of the window that
         decided at the first look, or in which the label was highest.
     """
@@ -66,7 +66,7 @@ class TextClassificationOptions(Options):
             raise InputError(f"window_reduce must be 'max' or 'mean', found {self.window_reduce!r}")
         looks = self.window_looks
         if isinstance(looks, bool) or not isinstance(looks, int) or not 1 <= looks <= len(LOOKS):
-            raise InputError(f"window_looks must be 1, 2 or 3, found {looks!r}")
+            raise InputError(f"window_looks must be 1 to {len(LOOKS)}, found {looks!r}")
         if not self.window:
             for name, given in (
                 ("stride", self.stride is not None),

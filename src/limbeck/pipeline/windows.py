@@ -45,7 +45,7 @@ def default_stride(room: int) -> int:
 
 
 # A further look cuts a text elsewhere: into windows of so much of the first look's length.
-LOOKS = (1.0, 0.75, 0.625)
+LOOKS = (1.0, 0.75, 0.625, 0.875, 0.5)
 # Texts in which the label's score is lower at the first look are not read again.
 SUSPICION = 0.5
 
