@@ -155,6 +155,11 @@ def test_the_loss_is_the_cross_entropy_of_all_tokens(teacher: Teacher) -> None:
     assert float(touched.abs().sum()) > 0
 
 
+def finetuned(start: Teacher, given: MarkedRows, how: TrainingConfig) -> Teacher:
+    roles = evidence.token_roles(given, start.tokenizer, start.max_tokens)
+    return evidence.finetune(start, given.rows, roles, how)[0]
+
+
 def weights(model: Teacher) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in model.model.parameters()]
 
@@ -174,7 +179,7 @@ def test_without_marks_it_is_plain_fine_tuning(
         if given is None:
             made.append(weights(teachers.finetune(start, rows.rows, CONFIG)[0]))
         else:
-            made.append(weights(evidence.finetune(start, given, CONFIG)[0]))
+            made.append(weights(finetuned(start, given, CONFIG)))
     assert same(made[1], made[2])
     assert not same(made[0], made[1])
 
@@ -191,7 +196,8 @@ def test_a_student_learns_from_logits_labels_and_roles(
         if given is None:
             learning.learn(student, rows.rows, answers, how)
         else:
-            student, report = evidence.distil(student, given, answers, how)
+            roles = evidence.token_roles(given, teacher.tokenizer, teacher.max_tokens)
+            student, report = evidence.distil(student, given.rows, roles, answers, how)
             assert report.steps == 8
             assert student.lineage["step"] == "distil"
         made.append(weights(student))
@@ -228,7 +234,7 @@ def test_the_layers_learn_what_tokens_are_part_of(
     few = MarkedRows(rows=rows.rows.take(range(64)), marks=(rows.marks or ())[:64])
     how = replace(CONFIG, epochs=8.0)
     shown, plain = (
-        evidence.finetune(teachers.prepare(tiny, corpus.names, how), given, how)[0]
+        finetuned(teachers.prepare(tiny, corpus.names, how), given, how)
         for given in (rows, MarkedRows(rows=rows.rows))
     )
     assert told_apart(shown, few) < 0.85 * told_apart(plain, few)

@@ -21,6 +21,7 @@ from limbeck.forge.answers import Answers
 from limbeck.forge.checkpoint import Student, Teacher, trained
 from limbeck.forge.demo.marked import ROLES, MarkedRows, roles_of_tokens
 from limbeck.forge.distil import DistilConfig
+from limbeck.forge.examples import TrainingSet
 from limbeck.forge.objectives import objective
 from limbeck.forge.taps import Taps, encoder_layers
 from limbeck.forge.training import Loss, TrainingConfig, TrainingReport
@@ -30,6 +31,8 @@ from limbeck.text import Tokenizer
 _WEIGHT = 2.0
 # Of a token that says nothing about a contact: special ones and padding.
 _NOTHING = -100
+# Of each row, each token's place in ROLES, or _NOTHING.
+Roles = list[list[int]]
 
 
 class RoleLoss:
@@ -39,8 +42,7 @@ class RoleLoss:
     all tokens (`limbeck.forge.first_token`).
     """
 
-    def __init__(self, model: Any, roles: list[list[int]], seed: int) -> None:
-        """Args: roles: of each row, each token's place in ROLES, or -100."""
+    def __init__(self, model: Any, roles: Roles, seed: int) -> None:
         self._layer = max(0, len(encoder_layers(model)) - 1)
         self._roles = [torch.tensor(row) for row in roles]
         self._taps = Taps(model, hidden=[self._layer])
@@ -66,7 +68,7 @@ class RoleLoss:
         )
 
 
-def token_roles(rows: MarkedRows, tokenizer: Tokenizer, max_tokens: int) -> list[list[int]] | None:
+def token_roles(rows: MarkedRows, tokenizer: Tokenizer, max_tokens: int) -> Roles | None:
     """What every token of every row is part of, as `RoleLoss` takes it; None without marks."""
     if rows.marks is None:
         return None
@@ -81,39 +83,41 @@ def token_roles(rows: MarkedRows, tokenizer: Tokenizer, max_tokens: int) -> list
 
 
 def finetune(
-    teacher: Teacher, rows: MarkedRows, config: TrainingConfig
+    teacher: Teacher, rows: TrainingSet, roles: Roles | None, config: TrainingConfig
 ) -> tuple[Teacher, TrainingReport]:
     """`limbeck.forge.teacher.finetune`, with the roles of tokens where they are known."""
-    roles = token_roles(rows, teacher.tokenizer, teacher.max_tokens)
     if roles is None:
-        return teachers.finetune(teacher, rows.rows, config)
-    teachers.check_labels(rows.rows)
-    wanted = objective(rows.rows, teacher.tokenizer, teacher.max_tokens)
+        return teachers.finetune(teacher, rows, config)
+    teachers.check_labels(rows)
+    wanted = objective(rows, teacher.tokenizer, teacher.max_tokens)
     report = _run(teacher, wanted.tokens, wanted.hard, roles, config, "training the teacher")
-    return trained(teacher, "finetune", rows.rows, config, report), report
+    return trained(teacher, "finetune", rows, config, report), report
 
 
 def distil(
-    student: Student, rows: MarkedRows, logits: Answers, config: DistilConfig
+    student: Student,
+    rows: TrainingSet,
+    roles: Roles | None,
+    logits: Answers,
+    config: DistilConfig,
 ) -> tuple[Student, TrainingReport]:
     """`limbeck.forge.distil.offline`, with the roles of tokens where they are known."""
-    roles = token_roles(rows, student.tokenizer, student.max_tokens)
     if roles is None:
-        report = learning.learn(student, rows.rows, logits, config)
+        report = learning.learn(student, rows, logits, config)
     else:
-        wanted = objective(rows.rows, student.tokenizer, student.max_tokens)
+        wanted = objective(rows, student.tokenizer, student.max_tokens)
         loss = learning.distillation_loss(logits, wanted, config)
         report = _run(
             student, wanted.tokens, loss, roles, config.training, "distilling the student"
         )
-    return trained(student, "distil", rows.rows, config, report), report
+    return trained(student, "distil", rows, config, report), report
 
 
 def _run(
     made: Teacher | Student,
     tokens: training.TokenisedSet,
     loss: Loss,
-    roles: list[list[int]],
+    roles: Roles,
     config: TrainingConfig,
     description: str,
 ) -> TrainingReport:

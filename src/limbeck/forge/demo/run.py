@@ -37,13 +37,12 @@ BATCH_SIZE = 32
 TEACHER_RATE, STUDENT_RATE = 2e-4, 4e-4
 AVERAGE_DECAY = 0.995
 # Of the time for training, the teacher's part; of the rest so much, by the speeds of the probe, is
-# planned for rows that the student has not seen. Training is faster than its probe, and what the
-# student learns from more rows weighs more than a better teacher.
-TEACHER_SHARE, FRESH_SHARE = 1 / 3, 1.2
+# planned for rows that the student has not seen: more rows weigh more than a better teacher.
+TEACHER_SHARE, FRESH_SHARE = 1 / 3, 1.0
 TIMED_TOKENS = 512
 # What the steps without a plan of their own take on two cores: fitting and asking the baselines,
 # converting, verifying, timing, writing the report. Generous, for the budget is a promise.
-_OTHER_STEPS_S = 50.0
+_OTHER_STEPS_S = 60.0
 # The engine in int8 on half the layers against fp32 on all of them: at least so much faster, though
 # it reads suspicious texts several times.
 _STUDENT_SPEEDUP = 2.5
@@ -162,12 +161,14 @@ def run(settings: DemoSettings, console: Console) -> DemoResult:
         config = replace(
             base, epochs=plan.teacher_epochs, precision=precision, max_seconds=plan.teacher_s
         )
-        teacher, teacher_report = evidence.finetune(teacher, rows, config)
+        roles = evidence.token_roles(rows, teacher.tokenizer, teacher.max_tokens)
+        teacher, teacher_report = evidence.finetune(teacher, rows.rows, roles, config)
         notes.say(_trained(teacher_report, len(rows)))
 
     with stages.stage("teacher's logits") as notes:
         transfer = corpus.transfer(plan.transfer_rows, cut)
         wanted = logits.by_engine(teacher, transfer.rows)
+        roles = evidence.token_roles(transfer, teacher.tokenizer, teacher.max_tokens)
         notes.say(f"on {len(transfer)} further rows, by the engine in int8")
 
     with stages.stage("student") as notes:
@@ -184,7 +185,9 @@ def run(settings: DemoSettings, console: Console) -> DemoResult:
                 seed=settings.seed + 1,
             ),
         )
-        student, student_report = evidence.distil(student, transfer, wanted, distil_config)
+        student, student_report = evidence.distil(
+            student, transfer.rows, roles, wanted, distil_config
+        )
         layers = student.model.config.num_hidden_layers
         notes.say(f"{layers} layers; " + _trained(student_report, len(transfer)))
 
