@@ -319,7 +319,7 @@ def test_a_long_text_is_explained_in_parts_within_the_limits() -> None:
         assert spans[0]["scoreDrop"] == pytest.approx(0.953, abs=1e-3)
         assert said.value["explanation"]["approximationError"] == pytest.approx(0, abs=1e-6)
 
-    run(body, limits={"characters": 80_000})
+    run(body, limits={"characters": 80_000}, queue={"max_tokens": 500_000})
 
 
 def test_an_explanation_leaves_room_in_the_queue() -> None:
