@@ -205,6 +205,9 @@ def test_a_student_learns_from_logits_labels_and_roles(
     assert not same(made[0], made[1])
     # the layer of roles is thrown away: what is saved is an ordinary classifier
     assert not [name for name, _ in student.model.named_parameters() if "role" in name]
+    assert (
+        student.model.state_dict().keys() == every_other_layer(teacher, 1).model.state_dict().keys()
+    )
 
 
 def told_apart(model: Teacher, rows: MarkedRows) -> float:

@@ -15,23 +15,22 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from limbeck.forge import learning, loop, training
+from limbeck.forge import loop, training
 from limbeck.forge import teacher as teachers
 from limbeck.forge.answers import Answers
 from limbeck.forge.checkpoint import Student, Teacher, trained
 from limbeck.forge.demo.marked import ROLES, MarkedRows, roles_of_tokens
-from limbeck.forge.distil import DistilConfig
+from limbeck.forge.distil import DistilConfig, distillation_loss, offline
 from limbeck.forge.examples import TrainingSet
 from limbeck.forge.objectives import objective
+from limbeck.forge.rows import UNLABELLED
 from limbeck.forge.taps import Taps, encoder_layers
 from limbeck.forge.training import Loss, TrainingConfig, TrainingReport
 from limbeck.text import Tokenizer
 
 # What the roles of tokens weigh beside the row's own loss.
 _WEIGHT = 2.0
-# Of a token that says nothing about a contact: special ones and padding.
-_NOTHING = -100
-# Of each row, each token's place in ROLES, or _NOTHING.
+# Of each row, each token's place in ROLES, or UNLABELLED.
 Roles = list[list[int]]
 
 
@@ -43,7 +42,7 @@ class RoleLoss:
     """
 
     def __init__(self, model: Any, roles: Roles, seed: int) -> None:
-        self._layer = max(0, len(encoder_layers(model)) - 1)
+        self._layer = len(encoder_layers(model)) - 1
         self._roles = [torch.tensor(row) for row in roles]
         self._taps = Taps(model, hidden=[self._layer])
         with training.seeded(seed):
@@ -59,12 +58,12 @@ class RoleLoss:
     def __call__(self, indexes: npt.NDArray[np.int64]) -> torch.Tensor:
         """The loss on these rows, those of the last forward pass."""
         hidden = self._taps.hidden[self._layer].float()
-        wanted = torch.full(hidden.shape[:2], _NOTHING)
+        wanted = torch.full(hidden.shape[:2], UNLABELLED)
         for place, index in enumerate(indexes):
             row = self._roles[index]
             wanted[place, : len(row)] = row
         return functional.cross_entropy(
-            self.head(hidden).transpose(1, 2), wanted.to(hidden.device), ignore_index=_NOTHING
+            self.head(hidden).transpose(1, 2), wanted.to(hidden.device), ignore_index=UNLABELLED
         )
 
 
@@ -75,7 +74,7 @@ def token_roles(rows: MarkedRows, tokenizer: Tokenizer, max_tokens: int) -> Role
     encoded = tokenizer.encode(list(rows.rows.texts), max_tokens=max_tokens)
     return [
         [
-            _NOTHING if role is None else role
+            UNLABELLED if role is None else role
             for role in roles_of_tokens(one.offsets, one.special, marks)
         ]
         for one, marks in zip(encoded, rows.marks, strict=True)
@@ -103,13 +102,10 @@ def distil(
 ) -> tuple[Student, TrainingReport]:
     """`limbeck.forge.distil.offline`, with the roles of tokens where they are known."""
     if roles is None:
-        report = learning.learn(student, rows, logits, config)
-    else:
-        wanted = objective(rows, student.tokenizer, student.max_tokens)
-        loss = learning.distillation_loss(logits, wanted, config)
-        report = _run(
-            student, wanted.tokens, loss, roles, config.training, "distilling the student"
-        )
+        return offline(student, rows, logits, config)
+    wanted = objective(rows, student.tokenizer, student.max_tokens)
+    loss = distillation_loss(logits, wanted, config)
+    report = _run(student, wanted.tokens, loss, roles, config.training, "distilling the student")
     return trained(student, "distil", rows, config, report), report
 
 
