@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from limbeck.serve.http.front import Front
@@ -163,7 +163,10 @@ def routes(running: Running) -> list[Route]:
 
 @contextlib.contextmanager
 def running(
-    limits: LimitSettings | None = None, keys: Keys | None = None, more: Any = None
+    limits: LimitSettings | None = None,
+    keys: Keys | None = None,
+    more: Any = None,
+    trusted_proxies: Sequence[str] = (),
 ) -> Iterator[Running]:
     """A server until the block ends; then it has drained."""
     limits = limits or LimitSettings()
@@ -188,7 +191,11 @@ def running(
             watchers=[found.recorder],
         )
         found.serving = Serving(
-            [(found.front, listening)], limits=limits, on_reload=reload, on_drain=drained
+            [(found.front, listening)],
+            limits=limits,
+            on_reload=reload,
+            on_drain=drained,
+            trusted_proxies=trusted_proxies,
         )
         begun(found)
         try:

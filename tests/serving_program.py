@@ -8,10 +8,11 @@ import random
 import re
 import socket
 import sys
+import urllib.error
 import urllib.request
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from limbeck import artifact, runtimes
 from limbeck.engine import quantize_weights
@@ -64,6 +65,19 @@ class Program(Process):
         found = re.search(r"ready on (http://[0-9.:]+)", line)
         assert found is not None, line
         return found[1]
+
+
+def ask(url: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
+    """Status and body of the answer to a request in JSON."""
+    request = urllib.request.Request(
+        url + path, body, {"content-type": "application/json", **headers}
+    )
+    answer: IO[bytes]
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return 200, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
 
 
 class Counts:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
 import pytest
 
 from limbeck.bench import soak
 from limbeck.bench.soak_mix import MODEL
-from serving_program import Program
-from waiting import PATIENCE_S
+from serving_program import Program, ask
 
 SECRET = "Rosenweg 7"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -29,15 +25,7 @@ class Server:
         self.url = program.ready()
 
     def ask(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, str]:
-        request = urllib.request.Request(
-            self.url + path, body, {"content-type": "application/json", **headers}
-        )
-        answer: IO[bytes]
-        try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
-                return 200, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
+        return ask(self.url, path, body, **headers)
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ class App:
             on_reload=self.reload,
             on_leave=self.service.leave,
             on_drain=self.service.drain,
+            trusted_proxies=self.settings.server.trusted_proxies,
         )
         self.watch.metrics.connections = lambda: serving.connections
         self.watch.open()

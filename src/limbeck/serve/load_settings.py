@@ -173,7 +173,8 @@ def _explained(
         variable = PREFIX + "__".join(str(step) for step in way).upper()
         source = f"the environment ({variable})"
     place = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in way).lstrip(".")
-    message = first["msg"][:1].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
     if place.endswith("sha256"):
         message += "; limbeck serve --new-key NAME makes a key and its hash"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -5,15 +5,27 @@ Frozen, and strict: an unknown name is an error, with the nearest one that is kn
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Priority = Literal["high", "normal", "low", "background"]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _address_or_network(value: str) -> str:
+    try:
+        read = ipaddress.ip_network if "/" in value else ipaddress.ip_address
+        return str(read(value))
+    except ValueError as error:
+        raise ValueError(f"{error}; give an address, or a network such as 10.0.0.0/8") from None
+
+
+Network = Annotated[str, AfterValidator(_address_or_network)]
 
 
 class Section(BaseModel):
@@ -200,6 +212,7 @@ class ServerSettings(Section):
     protocols: None for all. metrics_port: where each process tells of itself, the first there and
     the others on the ports behind it; None: on the port of the requests, where processes is 1.
     hung_s: of several processes, one that is silent for so long is ended and started again.
+    trusted_proxies: addresses and networks whose word on who asks (X-Forwarded-For) is taken.
     """
 
     host: str = "127.0.0.1"
@@ -211,6 +224,7 @@ class ServerSettings(Section):
     docs: bool = True
     metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
     hung_s: Positive = 10.0
+    trusted_proxies: tuple[Network, ...] = ()
 
 
 class Settings(Section):

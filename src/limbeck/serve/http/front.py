@@ -39,6 +39,8 @@ Send = Callable[[Message], Awaitable[None]]
 
 _log = logging.getLogger("limbeck.serve.http")
 _MAX_QUERY_FIELDS = 100
+# Longer than any; a proxy may pass on what it was told, and that is kept and logged.
+_LONGEST_ADDRESS = 64
 _REASONS = {status: reason for reason, status in reversed(STATUS.items())}
 
 
@@ -117,7 +119,7 @@ class _Exchange:
         self._headers = _headers(scope["headers"])
         self._id = request_id(self._headers)
         client = scope.get("client")
-        self._client = client[0] if client else ""
+        self._client = client[0][:_LONGEST_ADDRESS] if client else ""
         self._route: Route | None = None
         self._error: Callable[[RefusedError], Reply] = front._default_error
         self._tenant: Tenant = ANYBODY

@@ -105,7 +105,8 @@ class Serving:
     """Fronts behind listening sockets, until a signal or `stop`.
 
     on_reload: called at SIGHUP. on_leave: called when the end begins; on_drain: when the grace is
-    over, before anything closes.
+    over, before anything closes. trusted_proxies: addresses and networks whose X-Forwarded-For
+    tells who asks; of a chain, the last address that is none of theirs.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class Serving:
         on_reload: Callable[[], Awaitable[Any]],
         on_leave: Callable[[], Any] = lambda: None,
         on_drain: Callable[[], Any],
+        trusted_proxies: Sequence[str] = (),
     ) -> None:
         self._limits = limits
+        self._trusted_proxies = list(trusted_proxies)
         self._fronts = [front for front, _ in fronts]
         self._sockets = [listening for _, listening in fronts]
         self._on_reload = on_reload
@@ -138,7 +141,8 @@ class Serving:
             # What it says of itself at "info" we say in words of our own.
             log_level="warning",
             access_log=False,
-            proxy_headers=False,
+            proxy_headers=bool(self._trusted_proxies),
+            forwarded_allow_ips=self._trusted_proxies,
             server_header=False,
             backlog=_BACKLOG,
             timeout_keep_alive=self._limits.idle_timeout_s,  # type: ignore[arg-type]
