@@ -38,13 +38,17 @@ def point(
         phases={name: np.array(values, np.float32) for name, values in phases.items()},
     )
     result = loadtest.Result(plan=PLAN, samples=samples, planned=count, interrupted=interrupted)
-    return CurvePoint(factor=3.0, offered=3.0, result=result)
+    return CurvePoint(factor=3.0, offered=3.0, results=[result])
 
 
 def test_a_refusal_takes_as_long_as_its_parts() -> None:
     kind = [IN_TIME, REFUSED_429, REFUSED_503, REFUSED_429]
     phases = {"total": [9, 0.5, 0.0, 2.0], "tokenize": [1, 0.25, 0.75, 0.5]}
-    assert own.refusal_ms(point(kind, phases)) == [0.5, 0.75, 2.0]
+    once = point(kind, phases)
+    assert own.refusal_ms(once) == [0.5, 0.75, 2.0]
+    none = point([IN_TIME], {}).results
+    several = CurvePoint(factor=3.0, offered=3.0, results=[*once.results, *none, *once.results])
+    assert own.refusal_ms(several) == [0.5, 0.5, 0.75, 0.75, 2.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -64,14 +68,26 @@ def test_refusals_that_cannot_be_judged(
 
 def test_goodput_is_held_against_its_peak() -> None:
     points = [point([IN_TIME] * good + [LATE], {}) for good in (2, 10, 9)]
-    assert own.kept_goodput(points) == pytest.approx(0.9)
+    assert own.kept_goodput(points) == pytest.approx([0.9])
+
+
+def test_goodput_is_held_against_the_same_seeds_at_the_best_load() -> None:
+    def several(*goods: int) -> CurvePoint:
+        one = [point([IN_TIME] * good, {}).results[0] for good in goods]
+        return CurvePoint(factor=3.0, offered=3.0, results=one)
+
+    points = [several(20, 4, 5), several(10, 8, 5), several(9, 8, 4)]
+    assert own.kept_goodput(points) == pytest.approx([0.9, 1.0, 0.8])
+
+
+def test_nothing_in_time_is_no_goodput() -> None:
     with pytest.raises(EngineError, match="nothing was answered in time"):
         own.kept_goodput([point([LATE], {})])
 
 
 def test_a_run_ended_by_hand_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        asking.loadtest, "run", lambda _: point([IN_TIME], {}, interrupted=True).result
+        asking.loadtest, "run", lambda _: point([IN_TIME], {}, interrupted=True).results[0]
     )
     asker = cast("asking.Asker", SimpleNamespace(settle=lambda: None))
     with pytest.raises(KeyboardInterrupt):

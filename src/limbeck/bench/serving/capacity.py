@@ -5,6 +5,7 @@ A probe is one run at one rate. Bisection is `loadtest.find_rate`'s.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -140,11 +141,16 @@ def measure_rate(
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint:
-    """`factor` times the largest rate in time was offered."""
+    """`factor` times the largest rate in time was offered, once a seed."""
 
     factor: float
     offered: float
-    result: loadtest.Result
+    results: Sequence[loadtest.Result]
+
+    @property
+    def goodputs(self) -> list[float]:
+        """Answers in time a second, one a seed."""
+        return [result.goodput for result in self.results]
 
 
 FACTORS = (0.5, 1.0, 1.5, 2.0, 3.0)
@@ -153,15 +159,23 @@ FACTORS = (0.5, 1.0, 1.5, 2.0, 3.0)
 def curve(
     asker: Asker, texts: Sequence[str], deadline_ms: float, *, rate: float, effort: Effort
 ) -> list[CurvePoint]:
-    """Answers in time against what is offered, from half of the largest rate in time to 3 times."""
-    points = []
-    for factor in FACTORS:
-        plan = asker.plan(
-            texts,
-            rate=rate * factor,
-            deadline_ms=deadline_ms,
-            duration_s=effort.curve_s,
-            warmup_s=effort.warmup_s,
-        )
-        points.append(CurvePoint(factor=factor, offered=rate * factor, result=asker.run(plan)))
-    return points
+    """Answers in time against what is offered, from half of the largest rate in time to 3 times.
+
+    All of them once a seed, in turns: a machine that becomes slower does so for all.
+    """
+    plan = asker.plan(
+        texts,
+        rate=rate,
+        deadline_ms=deadline_ms,
+        duration_s=effort.curve_s,
+        warmup_s=effort.warmup_s,
+    )
+    found: dict[float, list[loadtest.Result]] = {factor: [] for factor in FACTORS}
+    for seed in effort.seeds:
+        for factor, results in found.items():
+            arrivals = loadtest.Poisson(rate=rate * factor)
+            results.append(asker.run(dataclasses.replace(plan, arrivals=arrivals, seed=seed)))
+    return [
+        CurvePoint(factor=factor, offered=rate * factor, results=results)
+        for factor, results in found.items()
+    ]

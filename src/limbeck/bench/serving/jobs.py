@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from limbeck import loadtest, measure
 from limbeck.bench.serving import answers, bounds, capacity, own, record
 from limbeck.bench.serving.asking import Asker
@@ -25,7 +27,7 @@ def _under_load(
 
     def refusals() -> list[measure.Row]:
         spent = own.refusal_ms(points[-1])
-        seen = points[-1].result.refused_ms
+        seen = np.sort(np.concatenate([result.refused_ms for result in points[-1].results]))
         row = record.own_row(
             bench,
             contestant,
@@ -38,8 +40,8 @@ def _under_load(
         return [dataclasses.replace(row, p99=measure.percentile(spent, 0.99))]
 
     def goodput() -> list[measure.Row]:
-        kept = 100 * own.kept_goodput(points)
-        return [record.own_row(bench, contestant, bounds.GOODPUT.what, "%", [kept])]
+        kept = [100 * share for share in own.kept_goodput(points)]
+        return [record.own_row(bench, contestant, bounds.GOODPUT.what, "%", kept)]
 
     def hits() -> list[measure.Row]:
         bench.say("    answers from the cache")
@@ -57,10 +59,18 @@ def _under_load(
     return [refusals, goodput, hits] if points else [hits]
 
 
-def _afterwards(bench: Bench, contestant: Contestant, config: Config, rate: float) -> list[Part]:
+def _engine_alone(bench: Bench, contestant: Contestant) -> list[float]:
+    bench.say("    the engine without a server")
+    return own.engine_alone(bench.files.paths[contestant.source], bench.texts)
+
+
+def _afterwards(
+    bench: Bench, contestant: Contestant, config: Config, rate: float, before: Sequence[float]
+) -> list[Part]:
+    """before: what the engine did alone before the server was measured."""
+
     def alone() -> list[measure.Row]:
-        bench.say("    the engine without a server")
-        readings = own.engine_alone(bench.files.paths[contestant.source], bench.texts)
+        readings = [*before, *_engine_alone(bench, contestant)]
         share = [100 * rate / reading for reading in readings]
         return [
             record.own_row(bench, contestant, "engine without a server", "texts/s", readings),
@@ -98,12 +108,14 @@ def measure_one(
         whole: the curve too, and, of limbeck's own server, what is asked of it alone.
 
     Raises:
-        EngineError: the server does not start, answers wrongly, or does not recover from its load.
+        EngineError: engine or server do not start, or the server answers wrongly, or does not
+            recover from its load.
         TargetError: it went away.
     """
     rest = measure.Rest()
     rest(_MACHINE_REST_S)
     problems: list[str] = []
+    before = _engine_alone(bench, contestant) if whole and contestant.ours else []
     with started(contestant, choice.config, bench.files, bench.logs) as running:
         some = bench.texts.numbered(answers.COUNT)
         error = answers.error(contestant, running, some, bench.wanted)
@@ -136,7 +148,7 @@ def measure_one(
             more, problems = _collect(_under_load(bench, contestant, asker, points), contestant)
             rows += more
     if whole and contestant.ours:
-        parts = _afterwards(bench, contestant, choice.config, found.rate)
+        parts = _afterwards(bench, contestant, choice.config, found.rate, before)
         more, others = _collect(parts, contestant)
         rows += more
         problems += others

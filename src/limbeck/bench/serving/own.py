@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from limbeck import loadtest
 from limbeck.bench.serving.asking import Asker
@@ -98,7 +100,7 @@ def cache_hits(asker: Asker, texts: Texts, effort: Effort) -> loadtest.RateFound
 
 
 def refusal_ms(point: CurvePoint) -> Sequence[float]:
-    """Server time of each refusal of a run, as Server-Timing has it, ascending.
+    """Server time of each refusal of all runs, as Server-Timing has it, ascending.
 
     The whole, or the sum of its parts where that is more: a whole that leaves tokenising out would
     flatter.
@@ -106,29 +108,38 @@ def refusal_ms(point: CurvePoint) -> Sequence[float]:
     Raises:
         EngineError: nothing was refused, or refusals do not say their time.
     """
-    samples = point.result.samples
-    refused = samples.outcome == Outcome.REFUSED
-    if not refused.any():
+    spent = np.concatenate([_refusal_ms(result) for result in point.results])
+    if not spent.size:
         raise EngineError(f"at {point.factor:g} times the largest rate nothing was refused")
-    if TOTAL not in samples.phases:
-        raise EngineError(f"answers have no duration named {TOTAL!r} in Server-Timing")
-    whole = samples.phases[TOTAL][refused]
-    if not np.isfinite(whole).all():
-        lacking = int((~np.isfinite(whole)).sum())
-        raise EngineError(f"{lacking} of {whole.size} refusals say no server time")
-    parts = [values[refused] for name, values in samples.phases.items() if name != TOTAL]
-    summed = np.nansum(parts, axis=0) if parts else np.zeros_like(whole)
-    found: list[float] = np.sort(np.maximum(whole, summed)).tolist()
+    if not np.isfinite(spent).all():
+        lacking = int((~np.isfinite(spent)).sum())
+        raise EngineError(f"{lacking} of {spent.size} refusals say no server time")
+    found: list[float] = np.sort(spent).tolist()
     return found
 
 
-def kept_goodput(points: Sequence[CurvePoint]) -> float:
-    """Answers in time at the highest load, as a share of the most at any load.
+def _refusal_ms(result: loadtest.Result) -> npt.NDArray[np.float32]:
+    samples = result.samples
+    refused = samples.outcome == Outcome.REFUSED
+    if refused.any() and TOTAL not in samples.phases:
+        raise EngineError(f"answers have no duration named {TOTAL!r} in Server-Timing")
+    if not refused.any():
+        return np.zeros(0, np.float32)
+    whole = samples.phases[TOTAL][refused]
+    parts = [values[refused] for name, values in samples.phases.items() if name != TOTAL]
+    summed = np.nansum(parts, axis=0) if parts else np.zeros_like(whole)
+    longer: npt.NDArray[np.float32] = np.maximum(whole, summed)
+    return longer
+
+
+def kept_goodput(points: Sequence[CurvePoint]) -> list[float]:
+    """Answers in time at the highest load as shares of those at the load where they were the most
+    (in the median), seed by seed.
 
     Raises:
-        EngineError: nothing was answered in time.
+        EngineError: there nothing was answered in time.
     """
-    most = max(point.result.goodput for point in points)
-    if most == 0:
+    best = max(points, key=lambda point: statistics.median(point.goodputs))
+    if min(best.goodputs) == 0:
         raise EngineError("of the curve nothing was answered in time")
-    return points[-1].result.goodput / most
+    return [kept / most for kept, most in zip(points[-1].goodputs, best.goodputs, strict=True)]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from limbeck import loadtest, measure
 from limbeck.bench.serving import capacity
@@ -113,23 +116,24 @@ def rate_row(
 def curve_rows(
     bench: Bench, contestant: Contestant, deadline_ms: float, points: Sequence[CurvePoint]
 ) -> list[measure.Row]:
-    """Answers in time a second, one row an offered rate."""
+    """Answers in time a second, one row an offered rate: medians over seeds, counts added up."""
     rows = []
     versions = versions_of(contestant)
     for point in points:
-        counts = point.result.counts
+        counts = [result.counts for result in point.results]
+        answered = np.sort(np.concatenate([result.answered_ms for result in point.results]))
         extra: dict[str, str | int | float] = {
-            "share_in_time": counts.share_in_time,
-            "refused": counts.refused,
-            "late": counts.late,
-            "timed_out": counts.timed_out,
-            "errors": counts.errors,
-            "generator_void": int(bool(point.result.void)),
+            "share_in_time": statistics.median(one.share_in_time for one in counts),
+            "refused": sum(one.refused for one in counts),
+            "late": sum(one.late for one in counts),
+            "timed_out": sum(one.timed_out for one in counts),
+            "errors": sum(one.errors for one in counts),
+            "generator_void": sum(bool(result.void) for result in point.results),
         }
-        if point.result.answered_ms.size:
+        if answered.size:
             extra |= {
-                "p50_ms": point.result.latency_ms(50),
-                "p99_ms": point.result.latency_ms(99),
+                "p50_ms": loadtest.percentile(answered, 50),
+                "p99_ms": loadtest.percentile(answered, 99),
             }
         rows.append(
             measure.Row(
@@ -140,10 +144,10 @@ def curve_rows(
                     deadline_ms=deadline_ms, factor=point.factor, offered=round(point.offered, 2)
                 ),
                 unit="answers in time/s",
-                value=point.result.goodput,
-                low=point.result.goodput,
-                high=point.result.goodput,
-                repeats=1,
+                value=statistics.median(point.goodputs),
+                low=min(point.goodputs),
+                high=max(point.goodputs),
+                repeats=len(point.goodputs),
                 threads=BUDGET,
                 extra=extra,
                 versions=versions,
