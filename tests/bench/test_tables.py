@@ -184,9 +184,9 @@ def test_peer_table_takes_each_point_from_the_last_run_that_has_it(tmp_path: Pat
     )
     filled = tables.fill("<!-- rows:peers -->\n<!-- /rows -->\n", tmp_path)
     assert "9.99" not in filled
-    assert "| 1 x 32 | 2 | ct2 int8, 4.2 | **1.25** (1.15–1.35) | – | – | – | – | – |" in filled
+    assert "| 1 x 32 | 2 | ct2 int8, 4.2 | – | **1.25** (1.15–1.35) | – | – | – | – | – |" in filled
     assert (
-        "| 8 x 32 | 2 | ov int8, 4.2 | **1.50** (1.40–1.60) | **3.25** (3.15–3.35) | – | 6.5 | "
+        "| 8 x 32 | 2 | ov int8, 4.2 | – | **1.50** (1.40–1.60) | **3.25** (3.15–3.35) | – | 6.5 | "
         "**2.20** (2.10–2.30) | – |" in filled
     )
     assert "commit commit-of-r1 and commit-of-r2" in filled
@@ -207,6 +207,37 @@ def test_peer_tables_keep_cpus_apart(tmp_path: Path) -> None:
     assert "commit-of-r2" in first
     assert "**1.50**" in second
     assert "commit-of-r2" not in second
+
+
+def test_the_peer_table_says_what_the_multipliers_allow(tmp_path: Path) -> None:
+    """Per token 6 * (4 * 768^2 + 2 * 768 * 3072) = 42,467,328 products: at 1,000 GOP/s on each of
+    two threads 0.0425 ms, and 8 x 32 of them 10.87 ms.
+    """
+    row = ours("limbeck int8", "r1", 8, 1.5, "ov int8")
+    extra = {**row.extra, "rival_ms": 21.74}
+    workload = {**row.workload, "model": "distilbert-6x768"}
+    measure.append_rows(
+        tmp_path / "peers.jsonl", [replace(row, isa="a", workload=workload, extra=extra)]
+    )
+    kernel = {"benchmark": "kernels", "subject": "int8 dense", "threads": 1, "isa": "a"}
+    measure.append_rows(
+        tmp_path / "kernels.jsonl",
+        [
+            replace(row, **kernel, extra={"peak_gops": 990.0}),
+            replace(row, **kernel, extra={"peak_gops": 1000.0}),
+            replace(row, **kernel, extra={"peak_gops": 980.0}),
+            replace(row, **{**kernel, "subject": "bf16 dense"}, extra={"peak_gops": 5000.0}),
+            replace(row, **{**kernel, "isa": "b"}, extra={"peak_gops": 5000.0}),
+            replace(
+                row,
+                **kernel,
+                machine=replace(row.machine, cpu="Another"),
+                extra={"peak_gops": 5000.0},
+            ),
+        ],
+    )
+    filled = tables.fill("<!-- rows:peers -->\n<!-- /rows -->\n", tmp_path)
+    assert "| 8 x 32 | 2 | ov int8, 21.7 | 2.00 | **1.50** (1.40–1.60) |" in filled
 
 
 def test_mixed_table_holds_speeds_against_uniform_length(tmp_path: Path) -> None:
@@ -251,7 +282,12 @@ def test_the_table_of_kernels() -> None:
             ("fp32 dense", 768, 5.0, {}),
         )
     ]
-    table = tables.kernels(rows)
+    there = replace(rows[0], machine=replace(rows[0].machine, cpu="Another CPU"), run="b")
+    newer = replace(there, run="c", value=500.0, low=500.0, high=500.0)
+    table = tables.kernels([there, *rows, newer])
+    first, table = table.split("on Another CPU")
+    assert "| avx2, int8 dense | 1000 | 500 (50%) |" in first
+    assert "900 (90%)" not in first
     assert "| instruction set, kernel | peak, GOP/s | 768 x 768 | 768 x 3072 |" in table
     assert "| avx2, int8 dense | 1000 | 900 (90%) | 950 (95%) |" in table
     assert "| avx2, int8 4x4 | 1000 | 800 (80%) | – |" in table

@@ -67,6 +67,11 @@ class Shape:
         return f"distilbert-{self.layers}x{self.hidden}"
 
     @property
+    def linear_operations(self) -> int:
+        """Multiplications and additions of its dense linear layers, for one token."""
+        return 2 * self.layers * (4 * self.hidden * self.hidden + 2 * self.hidden * self.ffn)
+
+    @property
     def pattern(self) -> str:
         """ "dense", or as in "4x4"."""
         return "dense" if self.blocks is None else str(self.blocks)

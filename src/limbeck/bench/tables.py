@@ -14,6 +14,7 @@ from pathlib import Path
 
 from limbeck import measure, report
 from limbeck.bench.curve import table as curves
+from limbeck.bench.entries import SHAPES
 from limbeck.bench.markdown import Rows, markdown, where
 from limbeck.bench.serving.table import serving
 from limbeck.errors import InputError, LimbeckError
@@ -127,22 +128,32 @@ def peers(rows: Rows) -> str:
     Raises:
         InputError: there are no such rows.
     """
+    limits = {
+        (row.machine.cpu, row.isa): float(row.extra["peak_gops"])
+        for row in sorted(rows, key=lambda row: float(row.extra.get("peak_gops", 0)))
+        if row.benchmark == "kernels" and row.subject == "int8 dense" and "peak_gops" in row.extra
+    }
     rows = [row for row in rows if row.benchmark == "peers"]
     if not rows:
         raise InputError("there are no rows of the grid of peers; run: make bench-engine")
     said = (
         "How many times faster than the fastest dense int8 peer at that point, and than DeepSparse "
         "on a model with 80 % of its 4x4 blocks gone; medians of ratios paired by round, with "
-        "quartiles. limbeck 4x4 and 1x4 have 80 % of their blocks (outputs x inputs) gone."
+        "quartiles. limbeck 4x4 and 1x4 have 80 % of their blocks (outputs x inputs) gone. Dense "
+        "at most: with every linear layer at the peak of the multipliers (the table of kernels) "
+        "and all else in no time."
     )
     parts = [said + "\n"]
     for cpu in dict.fromkeys(row.machine.cpu for row in reversed(rows)):
-        parts += _peers_on([row for row in rows if row.machine.cpu == cpu])
+        parts += _peers_on([row for row in rows if row.machine.cpu == cpu], limits)
     return "\n".join(parts)
 
 
-def _peers_on(rows: Rows) -> list[str]:
-    """The tables of one CPU, one a model, and where they were measured."""
+def _peers_on(rows: Rows, limits: Mapping[tuple[str, str], float]) -> list[str]:
+    """The tables of one CPU, one a model, and where they were measured.
+
+    limits: CPU, instruction set -> GOP/s of one thread's int8 multipliers.
+    """
     points = _latest(rows, ("model", "output", "batch", "tokens"))
     parts = []
     for model, output in dict.fromkeys(at[:2] for at in points):
@@ -158,17 +169,29 @@ def _peers_on(rows: Rows) -> list[str]:
                     f"{at[2]} x {at[3]}",
                     str(at[4]),
                     f"{rival.extra['rival']}, {rival.extra['rival_ms']:.1f}" if rival else "–",
+                    _at_most(rival, limits) if rival else "–",
                     *(_ratio(ours.get(subject)) for subject in _OURS),
                     f"{sparse.extra['sparse_rival_ms']:.1f}" if sparse else "–",
                     *(_ratio(ours.get(subject), "sparse_") for subject in _OURS[1:]),
                 ]
             )
-        heads = ["batch x tokens", "threads", "fastest dense int8 peer, ms"]
+        heads = ["batch x tokens", "threads", "fastest dense int8 peer, ms", "dense at most"]
         heads += ["limbeck dense", "limbeck 4x4", "limbeck 1x4", "DeepSparse, ms"]
         heads += ["limbeck 4x4 / DeepSparse", "limbeck 1x4 / DeepSparse"]
         title = f"Model {model}, {_OUTPUT_NAMES[str(output)]}, on {rows[0].machine.cpu}:"
         parts.append(f"{title}\n\n{markdown(heads, body)}")
     return [*parts, where([row for found in points.values() for row in found])]
+
+
+def _at_most(row: measure.Row, limits: Mapping[tuple[str, str], float]) -> str:
+    """How many times faster than its rival dense int8 could be, were it for the multipliers."""
+    shape = next((one for one in SHAPES.values() if one.name == row.workload["model"]), None)
+    gops = limits.get((row.machine.cpu, row.isa))
+    if shape is None or gops is None:
+        return "–"
+    tokens = int(row.workload["batch"]) * int(row.workload["tokens"])
+    least_ms = tokens * shape.linear_operations / (gops * 1e6 * row.threads)
+    return f"{float(row.extra['rival_ms']) / least_ms:.2f}"
 
 
 _FLOATS = ("limbeck fp32", "limbeck bf16")
@@ -257,8 +280,21 @@ def mixed(rows: Rows) -> str:
 
 
 def kernels(rows: Rows) -> str:
-    """Operations a second of every kernel and its share of the peak: the latest run."""
-    rows = measure.latest_run(rows)
+    """Operations a second of every kernel and its share of the peak: the latest run of each CPU,
+    the one that was measured last first.
+    """
+    parts = [
+        f"One thread, {rows[0].workload['tokens']} tokens, output rows x inputs: median GOP/s, and "
+        "the share of what the multipliers reach in registers alone in the same run. Block-sparse "
+        "kernels at 80 % sparsity, where only products of kept blocks count."
+    ]
+    for cpu in dict.fromkeys(row.machine.cpu for row in reversed(rows)):
+        own = measure.latest_run([row for row in rows if row.machine.cpu == cpu])
+        parts.append(f"{_kernels_on(own)}\n{where(own)}")
+    return "\n\n".join(parts)
+
+
+def _kernels_on(rows: Rows) -> str:
     shapes = list(dict.fromkeys((int(r.workload["rows"]), int(r.workload["cols"])) for r in rows))
     body = []
     for isa, subject in dict.fromkeys((row.isa, row.subject) for row in rows):
@@ -278,13 +314,7 @@ def kernels(rows: Rows) -> str:
             cells.append(f"{row.value:.0f}" + (f" ({row.value / peak:.0%})" if peak else ""))
         body.append(cells)
     heads = ["instruction set, kernel", "peak, GOP/s", *(f"{r} x {c}" for r, c in shapes)]
-    tokens = rows[0].workload["tokens"]
-    return (
-        f"One thread, {tokens} tokens, output rows x inputs: median GOP/s, and the share of what "
-        "the multipliers reach in registers alone in the same run. Block-sparse kernels at 80 % "
-        f"sparsity, where only products of kept blocks count.\n\n{markdown(heads, body)}\n"
-        f"{where(rows)}"
-    )
+    return markdown(heads, body)
 
 
 _DEMO_FIGURES = (
@@ -453,6 +483,8 @@ TABLES: Mapping[str, tuple[str, Callable[[Rows], str], str]] = {
     "serving": ("serving.jsonl", serving, "make bench-serve"),
     "demo": ("demo.jsonl", demo, "limbeck demo --record benchmarks/results/demo.jsonl"),
 }
+# Further files that a table looks into.
+_BESIDE = {"peers": ("kernels.jsonl",)}
 # Tables that say themselves that there are no rows yet.
 _MAY_LACK_ROWS = ("compression",)
 
@@ -474,6 +506,8 @@ def fill(text: str, results: Path) -> str:
         rows = measure.read_rows(results / file)
         if not rows and name not in _MAY_LACK_ROWS:
             raise InputError(f"no rows for table {name!r} in {results / file}; run: {makes}")
+        for beside in _BESIDE.get(name, ()):
+            rows += measure.read_rows(results / beside)
         return f"{found[1]}{build(rows)}{found[4]}"
 
     return _BLOCK.sub(table, text)
