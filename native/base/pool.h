@@ -1,7 +1,7 @@
 // A persistent team of threads that run one function together and meet at barriers.
 //
 // Waiting spins briefly and then sleeps, so that a busy engine answers within microseconds and an idle one costs no
-// CPU.
+// CPU; who slept wakes on a CPU of its own (docs/decisions/0021-workers-wake-apart.md).
 #ifndef LIMBECK_BASE_POOL_H_
 #define LIMBECK_BASE_POOL_H_
 

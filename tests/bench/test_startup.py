@@ -19,11 +19,14 @@ def test_rows_come_from_real_processes(tmp_path: Path) -> None:
     if not (Path(sys.executable).parent / "limbeck").is_file():
         pytest.skip("limbeck is not installed into this environment")
     rows = {row.subject: row for row in startup.run(cache=tmp_path, rounds=1, shape=SHAPE)}
-    assert len(rows) == 7
-    imported, everything, predicted, sparsely, memory, sparse_memory, size = rows.values()
+    assert len(rows) == 9
+    imported, everything, predicted, sparsely, *rest = rows.values()
+    in_a_row, after_a_pause, memory, sparse_memory, size = rest
     assert 0 < imported.value <= everything.value
     for cold in (predicted, sparsely):
         assert everything.value < cold.value  # a whole process and an answer besides
+    assert 0 < in_a_row.value < predicted.value
+    assert 0 < after_a_pause.value < predicted.value
     for peak in (memory, sparse_memory):
         assert peak.unit == "MB"
         assert 10 < peak.value < 1000

@@ -1,4 +1,4 @@
-"""What starting costs: import, the first answer of a cold process, resident memory.
+"""What starting costs: import, the first answer of a cold process, a call after a pause, memory.
 
 `python -m limbeck.bench.startup` makes int8 artifacts of the test model, dense and with 80 % of its
 4x4 blocks gone, and starts a new process for every reading. "Cold" is the process, not the disk:
@@ -67,9 +67,30 @@ _COLD = "limbeck predict, one text, cold process"
 _SPARSE = "4x4 at 80 %"
 
 
-def _reported(code: str) -> measure.Block:
+# The median of calls of one short text by two threads, which rest so long before each.
+_CALLS = """
+import statistics, sys, time
+from limbeck import runtimes
+from limbeck.batch import pack
+model = runtimes.load(sys.argv[1], threads=2)
+rest_s = float(sys.argv[2])
+batch = pack([list(range(32))])
+seconds = []
+for _ in range(45):
+    time.sleep(rest_s)
+    began = time.perf_counter()
+    model.forward(batch, output="hidden")
+    seconds.append(time.perf_counter() - began)
+print(statistics.median(seconds[5:]))
+"""
+_REST_S = 0.02
+_CALL = f"32 tokens, 2 threads, {_SPARSE}"
+
+
+def _reported(code: str, *arguments: object) -> measure.Block:
     """Processes that run `code` and print seconds."""
-    return lambda count: [float(_run([sys.executable, "-c", code])) for _ in range(count)]
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return lambda count: [float(_run(command)) for _ in range(count)]
 
 
 def _predict(directory: Path) -> measure.Block:
@@ -133,6 +154,10 @@ def run(*, cache: Path, rounds: int, shape: models.Shape) -> list[measure.Row]:
             "import limbeck, with pipeline and load": _reported(_IMPORT_ALL),
             _COLD: _predict(directory),
             f"{_COLD}, {_SPARSE}": _predict(sparse_directory),
+            f"{_CALL}, call after call": _reported(_CALLS, sparse_directory, 0),
+            f"{_CALL}, {1e3 * _REST_S:.0f} ms of rest before each call": _reported(
+                _CALLS, sparse_directory, _REST_S
+            ),
         },
         rounds=rounds,
     )
