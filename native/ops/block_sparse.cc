@@ -25,12 +25,17 @@ BlockCounter::BlockCounter(int64_t cols) : cols_(cols), quads_(RoundUp(cols, kQu
 }
 
 void BlockCounter::Add(const int8_t* row) {
-  for (int64_t quad = 0; quad < quads_; ++quad) {
-    const int64_t width = std::min<int64_t>(kQuad, cols_ - quad * kQuad);
+  const int64_t whole = cols_ / kQuad;
+  uint8_t* seen = seen_[0].data();
+  for (int64_t quad = 0; quad < whole; ++quad) {
+    int32_t four;
+    std::memcpy(&four, row + quad * kQuad, kQuad);
+    seen[quad] = four != 0;
+  }
+  if (whole < quads_) {
     int32_t four = 0;
-    std::memcpy(&four, row + quad * kQuad, static_cast<size_t>(width));
-    if (four == 0) continue;
-    for (std::vector<uint8_t>& seen : seen_) seen[static_cast<size_t>(quad)] = 1;
+    std::memcpy(&four, row + whole * kQuad, static_cast<size_t>(cols_ - whole * kQuad));
+    seen[whole] = four != 0;
   }
   ++counts_.rows;
   for (int i = 0; i < kHeights; ++i) {
@@ -39,8 +44,15 @@ void BlockCounter::Add(const int8_t* row) {
 }
 
 void BlockCounter::Close(int place) {
-  counts_.kept[place] += std::count(seen_[place].begin(), seen_[place].end(), 1);
-  std::fill(seen_[place].begin(), seen_[place].end(), 0);
+  uint8_t* seen = seen_[place].data();
+  int32_t kept = 0;
+  for (int64_t quad = 0; quad < quads_; ++quad) kept += seen[quad];
+  counts_.kept[place] += kept;
+  if (place + 1 < kHeights) {
+    uint8_t* higher = seen_[place + 1].data();
+    for (int64_t quad = 0; quad < quads_; ++quad) higher[quad] |= seen[quad];
+  }
+  std::fill_n(seen, quads_, uint8_t{0});
 }
 
 BlockCounts BlockCounter::Finish() {

@@ -42,7 +42,8 @@ class BlockCounter {
   BlockCounts Finish();
 
  private:
-  void Close(int place);  // in kBlockHeights
+  // The row of blocks of a height in kBlockHeights, each of which is made of two of the height before.
+  void Close(int place);
 
   const int64_t cols_;
   const int64_t quads_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -113,11 +114,15 @@ void Linear::PackBf16(const std::vector<MatrixView>& stacked, Slab& slab) {
 
 void Linear::PackDense(const std::vector<MatrixView>& stacked, Slab& slab) {
   const int64_t quads = RoundUp(cols(), kQuad) / kQuad;
+  const int64_t whole = cols() / kQuad;
   packed_s8_ = slab.Take<int8_t>(padded_rows() * quads * kQuad);
   EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
     int8_t* to = packed_s8_ + (row / kRowGroup * quads * kRowGroup + row % kRowGroup) * kQuad;
     const int8_t* from = matrix.s8 + r * cols();
-    for (int64_t k = 0; k < cols(); ++k) to[k / kQuad * kRowGroup * kQuad + k % kQuad] = from[k];
+    for (int64_t quad = 0; quad < whole; ++quad) {
+      std::memcpy(to + quad * kRowGroup * kQuad, from + quad * kQuad, kQuad);
+    }
+    for (int64_t k = whole * kQuad; k < cols(); ++k) to[whole * kRowGroup * kQuad + k % kQuad] = from[k];
   });
 }
 
@@ -151,14 +156,19 @@ void Linear::PackBlocks(const std::vector<MatrixView>& stacked, Slab& slab) {
 
 bool Linear::PackBlock(const int8_t* const* rows, int64_t quad, int8_t* to) const {
   const int64_t width = std::min<int64_t>(kQuad, cols() - quad * kQuad);
-  bool kept = false;
+  int32_t fours[kRowGroup] = {};  // the highest block is a group
+  int32_t any = 0;
   for (int64_t r = 0; r < plan_.block_rows; ++r) {
-    for (int64_t k = 0; k < width && rows[r] != nullptr; ++k) kept |= rows[r][quad * kQuad + k] != 0;
+    if (rows[r] == nullptr) continue;
+    if (width == kQuad) {  // a length that the compiler knows
+      std::memcpy(&fours[r], rows[r] + quad * kQuad, kQuad);
+    } else {
+      std::memcpy(&fours[r], rows[r] + quad * kQuad, static_cast<size_t>(width));
+    }
+    any |= fours[r];
   }
-  if (!kept) return false;
-  for (int64_t r = 0; r < plan_.block_rows; ++r) {
-    for (int64_t k = 0; k < width && rows[r] != nullptr; ++k) to[r * kQuad + k] = rows[r][quad * kQuad + k];
-  }
+  if (any == 0) return false;
+  std::memcpy(to, fours, static_cast<size_t>(plan_.block_rows * kQuad));
   return true;
 }
 

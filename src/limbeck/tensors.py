@@ -112,6 +112,10 @@ def expected_tensors(
             yield row.name, shape, row
 
 
+# Numbers of so many bytes, which move faster than bytes of no type.
+_WORDS = {1: "u1", 2: "u2", 4: "u4", 8: "u8"}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tensor:
     """One weight, in one of three encodings.
@@ -153,11 +157,13 @@ class Tensor:
         assert self.bitmap is not None
         rows, cols = self.block
         grid = (self.shape[0] // rows, self.shape[1] // cols)
-        kept = np.unpackbits(self.bitmap, count=grid[0] * grid[1], bitorder="little").astype(bool)
-        blocks = np.zeros((grid[0] * grid[1], rows * cols), dtype=self.values.dtype)
-        blocks[kept] = self.values
-        grouped = blocks.reshape(grid[0], grid[1], rows, cols).transpose(0, 2, 1, 3)
-        return np.ascontiguousarray(grouped).reshape(self.shape)
+        kept = np.unpackbits(self.bitmap, count=grid[0] * grid[1], bitorder="little")
+        row, col = np.nonzero(kept.reshape(grid))
+        # A row of a block moves as one item.
+        item = np.dtype(_WORDS.get(cols * self.values.itemsize, f"V{cols * self.values.itemsize}"))
+        found = np.zeros((grid[0], rows, grid[1]), dtype=item)
+        found[row, :, col] = np.ascontiguousarray(self.values).view(item).reshape(-1, rows)
+        return found.view(self.values.dtype).reshape(self.shape)
 
     def dense(self) -> npt.NDArray[np.float32]:
         """The weight itself as float32, [rows, cols]."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import subprocess
 import sys
 import time
@@ -57,7 +58,11 @@ def bound_memory_mb(artifact_mb: float) -> float:
 
 
 def _run(command: Sequence[str], given: str | None = None) -> str:
-    done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
+    # Compiled modules are kept, as they are wherever somebody installs a package.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(
+        command, input=given, capture_output=True, text=True, check=False, env=environment
+    )
     if done.returncode:
         raise EngineError(f"{' '.join(command[:3])} ... failed: {done.stderr.strip()[-2000:]}")
     return done.stdout
