@@ -233,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         bound = f", bound {row.extra['bound']}" if "bound" in row.extra else ""
         print(
-            f"  {row.subject}: {row.value:.0f} {row.unit} ({row.low:.0f} .. {row.high:.0f}){bound}"
+            f"  {row.subject}: {row.value:.3g} {row.unit} ({row.low:.3g} .. {row.high:.3g}){bound}"
         )
     measure.append_rows(options.results, rows)
     print(f"{len(rows)} rows appended to {options.results}")

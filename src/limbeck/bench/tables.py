@@ -86,13 +86,10 @@ def startup(rows: Rows) -> str:
     rows = measure.latest_run(rows)
     body = []
     for row in rows:
-        body.append(
-            [
-                row.subject,
-                f"{row.value:.0f} {row.unit} ({row.low:.0f}–{row.high:.0f})",
-                str(row.extra.get("bound", "–")),
-            ]
-        )
+        digits = 0 if row.value >= 9.5 else 2
+        spread = f"({row.low:.{digits}f}–{row.high:.{digits}f})"
+        bound = str(row.extra.get("bound", "–"))
+        body.append([row.subject, f"{row.value:.{digits}f} {row.unit} {spread}", bound])
     return markdown(["what", "median (quartiles)", "bound"], body) + "\n" + where(rows)
 
 
