@@ -68,16 +68,16 @@ void Barrier::Wait() {
   }
 }
 
-// Where a worker runs. Between rounds all but `asleep` is the caller's, within one the worker's.
-struct Seat {
-  std::atomic<bool> asleep{false};
-  int cpu = -1;         // where it ended its last round, -1 before the first
-  bool stays = false;   // no other thread of the team was there
-  bool barred = false;  // from some CPUs of `allowed`, for one round
-  cpu_set_t allowed;
-};
-
 struct Pool::Team {
+  // Where a worker runs. Between rounds all but `asleep` is the caller's, within one the worker's.
+  struct Seat {
+    std::atomic<bool> asleep{false};
+    int cpu = -1;         // where it ended its last round, -1 before the first
+    bool stays = false;   // no other thread of the team was there
+    bool barred = false;  // from some CPUs of `allowed`, for one round
+    cpu_set_t allowed;
+  };
+
   explicit Team(int threads) : seats(static_cast<size_t>(threads - 1)) {}
 
   pid_t process = getpid();
@@ -118,25 +118,28 @@ struct Pool::Team {
     }
     for (size_t i = 0; i < seats.size(); ++i) {
       Seat& seat = seats[i];
-      seat.barred = seat.asleep.load(std::memory_order_relaxed) &&
-                    Bar(workers[i].native_handle(), seat, seat.stays ? caller : taken, taken);
+      seat.barred = false;
+      if (!seat.asleep.load(std::memory_order_relaxed)) continue;
+      const int first = Bar(workers[i].native_handle(), seat.stays ? caller : taken, seat.allowed);
+      seat.barred = first >= 0;
+      if (seat.barred && !seat.stays) CPU_SET(first, &taken);
     }
   }
 
-  // Leaves a worker its CPUs without `barred`, the first of which is then taken unless it stays; false if none is left.
-  static bool Bar(pthread_t worker, Seat& seat, const cpu_set_t& barred, cpu_set_t& taken) {
-    if (pthread_getaffinity_np(worker, sizeof(seat.allowed), &seat.allowed) != 0) return false;
+  // Leaves a worker the CPUs that it is `allowed`, without `barred`. Returns the first of them, or -1 if there is none
+  // and nothing was changed.
+  static int Bar(pthread_t worker, const cpu_set_t& barred, cpu_set_t& allowed) {
+    if (pthread_getaffinity_np(worker, sizeof(allowed), &allowed) != 0) return -1;
     cpu_set_t left;
     int first = -1;
     CPU_ZERO(&left);
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (!CPU_ISSET(cpu, &seat.allowed) || CPU_ISSET(cpu, &barred)) continue;
+      if (!CPU_ISSET(cpu, &allowed) || CPU_ISSET(cpu, &barred)) continue;
       CPU_SET(cpu, &left);
       if (first < 0) first = cpu;
     }
-    if (first < 0 || pthread_setaffinity_np(worker, sizeof(left), &left) != 0) return false;
-    if (!seat.stays) CPU_SET(first, &taken);
-    return true;
+    if (first < 0 || pthread_setaffinity_np(worker, sizeof(left), &left) != 0) return -1;
+    return first;
   }
 
   void End() {

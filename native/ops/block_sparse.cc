@@ -1,7 +1,6 @@
 #include "ops/block_sparse.h"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
 
 namespace limbeck {
@@ -27,16 +26,8 @@ BlockCounter::BlockCounter(int64_t cols) : cols_(cols), quads_(RoundUp(cols, kQu
 void BlockCounter::Add(const int8_t* row) {
   const int64_t whole = cols_ / kQuad;
   uint8_t* seen = seen_[0].data();
-  for (int64_t quad = 0; quad < whole; ++quad) {
-    int32_t four;
-    std::memcpy(&four, row + quad * kQuad, kQuad);
-    seen[quad] = four != 0;
-  }
-  if (whole < quads_) {
-    int32_t four = 0;
-    std::memcpy(&four, row + whole * kQuad, static_cast<size_t>(cols_ - whole * kQuad));
-    seen[whole] = four != 0;
-  }
+  for (int64_t quad = 0; quad < whole; ++quad) seen[quad] = LoadQuad(row + quad * kQuad) != 0;
+  if (whole < quads_) seen[whole] = LoadQuad(row + whole * kQuad, cols_ - whole * kQuad) != 0;
   ++counts_.rows;
   for (int i = 0; i < kHeights; ++i) {
     if (counts_.rows % kBlockHeights[i] == 0) Close(i);

@@ -5,7 +5,9 @@
 #ifndef LIMBECK_OPS_BLOCK_SPARSE_H_
 #define LIMBECK_OPS_BLOCK_SPARSE_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "base/types.h"
@@ -50,6 +52,13 @@ class BlockCounter {
   BlockCounts counts_;
   std::vector<uint8_t> seen_[kHeights];  // [quads], within the row of blocks that is open
 };
+
+// Four inputs of a row, or the `width` that are left of it, as one word.
+inline int32_t LoadQuad(const int8_t* from, int64_t width = kQuad) {
+  int32_t four = 0;
+  std::memcpy(&four, from, static_cast<size_t>(width));
+  return four;
+}
 
 // Slices of the inputs in which the sparse kernel takes blocks of a height: see kernels/spmm_u8s8_s32.
 int64_t Slices(int64_t quads, int64_t block_rows);

@@ -160,11 +160,8 @@ bool Linear::PackBlock(const int8_t* const* rows, int64_t quad, int8_t* to) cons
   int32_t any = 0;
   for (int64_t r = 0; r < plan_.block_rows; ++r) {
     if (rows[r] == nullptr) continue;
-    if (width == kQuad) {  // a length that the compiler knows
-      std::memcpy(&fours[r], rows[r] + quad * kQuad, kQuad);
-    } else {
-      std::memcpy(&fours[r], rows[r] + quad * kQuad, static_cast<size_t>(width));
-    }
+    const int8_t* from = rows[r] + quad * kQuad;
+    fours[r] = width == kQuad ? LoadQuad(from) : LoadQuad(from, width);  // the one is a single load
     any |= fours[r];
   }
   if (any == 0) return false;

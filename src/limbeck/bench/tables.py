@@ -115,6 +115,12 @@ def _latest(rows: Rows, keys: Sequence[str]) -> dict[tuple[str | int | float, ..
     return {at: list(found[at]) for at in sorted(found, key=lambda at: [str(at[0]), *at[1:]])}
 
 
+def _by_cpu(rows: Rows) -> list[Rows]:
+    """The rows of each CPU, the one that was measured last first."""
+    cpus = dict.fromkeys(row.machine.cpu for row in reversed(rows))
+    return [[row for row in rows if row.machine.cpu == cpu] for cpu in cpus]
+
+
 _OURS = ("limbeck int8", "limbeck int8 4x4", "limbeck int8 1x4")
 
 
@@ -125,11 +131,11 @@ def peers(rows: Rows) -> str:
     Raises:
         InputError: there are no such rows.
     """
-    limits = {
-        (row.machine.cpu, row.isa): float(row.extra["peak_gops"])
-        for row in sorted(rows, key=lambda row: float(row.extra.get("peak_gops", 0)))
-        if row.benchmark == "kernels" and row.subject == "int8 dense" and "peak_gops" in row.extra
-    }
+    limits: dict[tuple[str, str], float] = {}
+    for row in rows:
+        if row.benchmark == "kernels" and row.subject == "int8 dense":
+            at, peak = (row.machine.cpu, row.isa), float(row.extra.get("peak_gops", 0))
+            limits[at] = max(peak, limits.get(at, 0))
     rows = [row for row in rows if row.benchmark == "peers"]
     if not rows:
         raise InputError("there are no rows of the grid of peers; run: make bench-engine")
@@ -141,8 +147,8 @@ def peers(rows: Rows) -> str:
         "and all else in no time."
     )
     parts = [said + "\n"]
-    for cpu in dict.fromkeys(row.machine.cpu for row in reversed(rows)):
-        parts += _peers_on([row for row in rows if row.machine.cpu == cpu], limits)
+    for own in _by_cpu(rows):
+        parts += _peers_on(own, limits)
     return "\n".join(parts)
 
 
@@ -184,7 +190,7 @@ def _at_most(row: measure.Row, limits: Mapping[tuple[str, str], float]) -> str:
     """How many times faster than its rival dense int8 could be, were it for the multipliers."""
     shape = next((one for one in SHAPES.values() if one.name == row.workload["model"]), None)
     gops = limits.get((row.machine.cpu, row.isa))
-    if shape is None or gops is None:
+    if shape is None or not gops:
         return "–"
     tokens = int(row.workload["batch"]) * int(row.workload["tokens"])
     least_ms = tokens * shape.linear_operations / (gops * 1e6 * row.threads)
@@ -285,8 +291,8 @@ def kernels(rows: Rows) -> str:
         "the share of what the multipliers reach in registers alone in the same run. Block-sparse "
         "kernels at 80 % sparsity, where only products of kept blocks count."
     ]
-    for cpu in dict.fromkeys(row.machine.cpu for row in reversed(rows)):
-        own = measure.latest_run([row for row in rows if row.machine.cpu == cpu])
+    for rows_there in _by_cpu(rows):
+        own = measure.latest_run(rows_there)
         parts.append(f"{_kernels_on(own)}\n{where(own)}")
     return "\n\n".join(parts)
 

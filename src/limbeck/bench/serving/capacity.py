@@ -9,6 +9,9 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from limbeck import loadtest
 from limbeck.bench.serving.asking import Asker
 from limbeck.bench.serving.contestants import Config
@@ -151,6 +154,16 @@ class CurvePoint:
     def goodputs(self) -> list[float]:
         """Answers in time a second, one a seed."""
         return [result.goodput for result in self.results]
+
+    @property
+    def answered_ms(self) -> npt.NDArray[np.float32]:
+        """Latencies of valid answers of all runs, ascending."""
+        return np.sort(np.concatenate([result.answered_ms for result in self.results]))
+
+    @property
+    def refused_ms(self) -> npt.NDArray[np.float32]:
+        """How long refusals of all runs took, ascending."""
+        return np.sort(np.concatenate([result.refused_ms for result in self.results]))
 
 
 FACTORS = (0.5, 1.0, 1.5, 2.0, 3.0)

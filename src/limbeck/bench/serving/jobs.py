@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from limbeck import loadtest, measure
 from limbeck.bench.serving import answers, bounds, capacity, own, record
 from limbeck.bench.serving.asking import Asker
@@ -27,7 +25,7 @@ def _under_load(
 
     def refusals() -> list[measure.Row]:
         spent = own.refusal_ms(points[-1])
-        seen = np.sort(np.concatenate([result.refused_ms for result in points[-1].results]))
+        seen = points[-1].refused_ms
         row = record.own_row(
             bench,
             contestant,

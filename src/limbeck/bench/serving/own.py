@@ -121,10 +121,10 @@ def refusal_ms(point: CurvePoint) -> Sequence[float]:
 def _refusal_ms(result: loadtest.Result) -> npt.NDArray[np.float32]:
     samples = result.samples
     refused = samples.outcome == Outcome.REFUSED
-    if refused.any() and TOTAL not in samples.phases:
-        raise EngineError(f"answers have no duration named {TOTAL!r} in Server-Timing")
     if not refused.any():
         return np.zeros(0, np.float32)
+    if TOTAL not in samples.phases:
+        raise EngineError(f"answers have no duration named {TOTAL!r} in Server-Timing")
     whole = samples.phases[TOTAL][refused]
     parts = [values[refused] for name, values in samples.phases.items() if name != TOTAL]
     summed = np.nansum(parts, axis=0) if parts else np.zeros_like(whole)

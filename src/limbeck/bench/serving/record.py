@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from limbeck import loadtest, measure
 from limbeck.bench.serving import capacity
 from limbeck.bench.serving.capacity import Choice, CurvePoint, Effort, Say
@@ -121,7 +119,7 @@ def curve_rows(
     versions = versions_of(contestant)
     for point in points:
         counts = [result.counts for result in point.results]
-        answered = np.sort(np.concatenate([result.answered_ms for result in point.results]))
+        answered = point.answered_ms
         extra: dict[str, str | int | float] = {
             "share_in_time": statistics.median(one.share_in_time for one in counts),
             "refused": sum(one.refused for one in counts),
