@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <random>
 
 #include "base/error.h"
@@ -50,13 +51,18 @@ struct Operands {
     matrix.scale = scale.data();
     const int64_t height = std::max(layer.block_rows, 1);
     std::uniform_real_distribution<double> share(0, 1);
-    std::uniform_int_distribution<int> value(1, 127);
+    // Spread as trained weights are whose largest is 127 in a row of some hundreds, and none zero.
+    std::normal_distribution<float> spread(0, 38);
+    const auto value = [&] {
+      const auto drawn = static_cast<int>(std::lrint(std::clamp(spread(random), -127.0f, 127.0f)));
+      return static_cast<int8_t>(drawn == 0 ? 1 : drawn);
+    };
     for (int64_t row = 0; row < layer.rows; row += height) {
       for (int64_t col = 0; col < layer.cols; col += kQuad) {
         if (layer.block_rows > 0 && share(random) >= layer.density) continue;
         for (int64_t r = row; r < std::min(row + height, layer.rows); ++r) {
           for (int64_t c = col; c < std::min(col + kQuad, layer.cols); ++c) {
-            bytes[static_cast<size_t>(r * layer.cols + c)] = static_cast<int8_t>(value(random));
+            bytes[static_cast<size_t>(r * layer.cols + c)] = value();
           }
         }
       }
@@ -82,7 +88,7 @@ LinearTiming TimeLinear(const LinearCase& layer, Isa isa, double seconds) {
   }
   Operands operands(layer);
   const std::vector<MatrixView> stacked = {operands.matrix};
-  const Linear::Plan plan = Linear::MakePlan(stacked, layer.arithmetic, SparseCosts::Only(layer.block_rows));
+  const Linear::Plan plan = Linear::MakePlan(stacked, layer.arithmetic, SparseCosts::Only(layer.block_rows), isa);
   const int64_t panels = RoundUp(layer.tokens, kLanes) / kLanes;
   const int64_t padded = RoundUp(layer.rows, kRowGroup);
   const int64_t input_bytes = panels * RoundUp(layer.cols, kQuad) * kLanes;

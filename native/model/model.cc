@@ -65,8 +65,9 @@ SparseCosts Costs(const LimbeckModelSpec& spec) {
 
 // One linear layer before it is packed: its matrices and the plan for them.
 struct Planned {
-  Planned(std::vector<MatrixView> matrices, Arithmetic arithmetic, const SparseCosts& costs, bool staged = false)
-      : stacked(std::move(matrices)), plan(Linear::MakePlan(stacked, arithmetic, costs, staged)) {}
+  Planned(std::vector<MatrixView> matrices, Arithmetic arithmetic, const SparseCosts& costs, Isa isa,
+          bool staged = false)
+      : stacked(std::move(matrices)), plan(Linear::MakePlan(stacked, arithmetic, costs, isa, staged)) {}
   Linear Pack(Slab& slab) const { return Linear::Pack(stacked, plan, slab); }
 
   std::vector<MatrixView> stacked;
@@ -74,20 +75,21 @@ struct Planned {
 };
 
 // Every linear layer, in the order of the model.
-std::vector<Planned> PlanLinears(const LimbeckModelSpec& spec, const Weights& weights, const SparseCosts& costs) {
+std::vector<Planned> PlanLinears(const LimbeckModelSpec& spec, const Weights& weights, const SparseCosts& costs,
+                                 Isa isa) {
   std::vector<Planned> planned;
   const Arithmetic arithmetic = ArithmeticOf(spec.precision);
   for (int64_t i = 0; i < spec.layers; ++i) {
     const std::string name = LayerName(i);
-    planned.emplace_back(QkvMatrices(weights, i), arithmetic, costs);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "attention.output")}, arithmetic, costs);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.in")}, arithmetic, costs, true);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.out")}, arithmetic, costs);
+    planned.emplace_back(QkvMatrices(weights, i), arithmetic, costs, isa);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "attention.output")}, arithmetic, costs, isa);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.in")}, arithmetic, costs, isa, true);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.out")}, arithmetic, costs, isa);
   }
   if (spec.head_kind != LIMBECK_HEAD_NONE) {
     if (spec.head_dense >= 0)
-      planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.dense")}, Arithmetic::kF32, costs);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.classifier")}, Arithmetic::kF32, costs);
+      planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.dense")}, Arithmetic::kF32, costs, isa);
+    planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.classifier")}, Arithmetic::kF32, costs, isa);
   }
   return planned;
 }
@@ -120,7 +122,7 @@ Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t
     throw Error("bf16 needs AVX512-BF16 beside AVX-512 VNNI");
   }
   const Weights weights(spec_, tensors, count);
-  const std::vector<Planned> linears = PlanLinears(spec_, weights, Costs(spec_));
+  const std::vector<Planned> linears = PlanLinears(spec_, weights, Costs(spec_), isa);
   auto linear = linears.begin();
   slab_ = Slab(SlabBytes(spec_, weights, linears));
 
@@ -282,11 +284,7 @@ std::string Model::Describe() {
   bool first = true;
   const auto row = [&](const std::string& name, const Linear& linear) {
     const Linear::Plan& plan = linear.plan();
-    const char* kernel = plan.block_rows != 0                   ? kernels_.spmm_u8s8.name
-                         : plan.arithmetic == Arithmetic::kInt8 ? kernels_.gemm_u8s8.name
-                         : plan.arithmetic == Arithmetic::kBf16 ? kernels_.gemm_bf16.name
-                                                                : kernels_.gemm_f32.name;
-    json += (first ? "{\"name\": " : ", {\"name\": ") + text(name) + ", \"kernel\": " + text(kernel) +
+    json += (first ? "{\"name\": " : ", {\"name\": ") + text(name) + ", \"kernel\": " + text(linear.KernelName(kernels_)) +
             ", \"shape\": [" + std::to_string(plan.rows) + ", " + std::to_string(plan.cols) +
             "], \"pattern\": " + (plan.block_rows == 0 ? "null" : text(std::to_string(plan.block_rows) + "x4")) +
             ", \"blocks\": " + std::to_string(plan.blocks) + ", \"packed_bytes\": " + std::to_string(plan.bytes) + "}";

@@ -10,12 +10,14 @@ namespace {
 // third for weights and sums. Half as much again is still faster whole than cut. Blocks four rows high and more use
 // each load often enough to take all inputs at once.
 constexpr int64_t kSliceQuads = 128;
+// Pairs come in no order, so that their one panel has to be in a first-level cache of 32 KiB; this is half of it.
+constexpr int64_t kPairedSliceQuads = 256;
 
 }  // namespace
 
-int64_t Slices(int64_t quads, int64_t block_rows) {
-  if (block_rows >= 4 || quads <= kSliceQuads * 3 / 2) return 1;
-  return RoundUp(quads, kSliceQuads) / kSliceQuads;
+int64_t Slices(int64_t quads, int64_t block_rows, bool paired) {
+  if (block_rows >= 4) return paired ? RoundUp(quads, kPairedSliceQuads) / kPairedSliceQuads : 1;
+  return quads <= kSliceQuads * 3 / 2 ? 1 : RoundUp(quads, kSliceQuads) / kSliceQuads;
 }
 
 BlockCounter::BlockCounter(int64_t cols) : cols_(cols), quads_(RoundUp(cols, kQuad) / kQuad) {

@@ -60,8 +60,9 @@ inline int32_t LoadQuad(const int8_t* from, int64_t width = kQuad) {
   return four;
 }
 
-// Slices of the inputs in which the sparse kernel takes blocks of a height: see kernels/spmm_u8s8_s32.
-int64_t Slices(int64_t quads, int64_t block_rows);
+// Slices of the inputs in which the sparse kernel takes blocks of a height, in pairs or not: see
+// kernels/spmm_u8s8_s32.
+int64_t Slices(int64_t quads, int64_t block_rows, bool paired = false);
 
 // Height of the blocks that are fastest, or 0 for dense.
 int ChooseBlockHeight(const BlockCounts& counts, const SparseCosts& costs);

@@ -25,10 +25,76 @@ void EachRow(const std::vector<MatrixView>& stacked, Visit visit) {
   }
 }
 
+// Where each row of the stack begins; null beyond the last, up to `padded`.
+std::vector<const int8_t*> RowStarts(const std::vector<MatrixView>& stacked, int64_t padded) {
+  std::vector<const int8_t*> rows(static_cast<size_t>(padded), nullptr);
+  EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
+    rows[static_cast<size_t>(row)] = matrix.s8 + r * matrix.cols;
+  });
+  return rows;
+}
+
+// Copies a block of `height` rows unless all of it is zero; whether it did.
+bool CopyBlock(const int8_t* const* rows, int64_t height, int64_t cols, int64_t quad, int8_t* to) {
+  const int64_t width = std::min<int64_t>(kQuad, cols - quad * kQuad);
+  int32_t fours[kRowGroup] = {};  // the highest block is a group
+  int32_t any = 0;
+  for (int64_t r = 0; r < height; ++r) {
+    if (rows[r] == nullptr) continue;
+    const int8_t* from = rows[r] + quad * kQuad;
+    fours[r] = width == kQuad ? LoadQuad(from) : LoadQuad(from, width);  // the one is a single load
+    any |= fours[r];
+  }
+  if (any == 0) return false;
+  std::memcpy(to, fours, static_cast<size_t>(height * kQuad));
+  return true;
+}
+
+// Slice by slice: begin(), and for every row of blocks visit(quad, block) for each block that holds something, and end().
+template <typename Begin, typename Visit, typename End>
+void EachBlock(const std::vector<const int8_t*>& rows, int64_t cols, int64_t height, int64_t slices, Begin begin,
+               Visit visit, End end) {
+  const int64_t quads = RoundUp(cols, kQuad) / kQuad;
+  const auto padded = static_cast<int64_t>(rows.size());
+  int8_t block[kRowGroup * kQuad];
+  for (int64_t slice = 0; slice < slices; ++slice) {
+    begin();
+    for (int64_t row = 0; row < padded; row += height) {
+      for (int64_t quad = quads * slice / slices; quad < quads * (slice + 1) / slices; ++quad) {
+        if (CopyBlock(rows.data() + row, height, cols, quad, block)) visit(static_cast<uint16_t>(quad), block);
+      }
+      end();
+    }
+  }
+}
+
+// What the sums of a turned block's rows will lack: 255 times every second weight.
+void Owe(const int8_t* block, int64_t height, int32_t* owed) {
+  for (int64_t i = 1; i < height * kQuad; i += 2) owed[i / kQuad] += 255 * block[i];
+}
+
+std::shared_ptr<const Linear::Pairs> MakePairs(const std::vector<MatrixView>& stacked, int64_t padded, int64_t height,
+                                               int64_t slices) {
+  auto pairs = std::make_shared<Linear::Pairs>();
+  BlockPairer pairer;
+  const auto count = [&] { return static_cast<int32_t>(pairs->blocks.size()); };
+  EachBlock(
+      RowStarts(stacked, padded), stacked.front().cols, height, slices, [&] { pairs->start.push_back(count()); },
+      [&](uint16_t quad, const int8_t* block) { pairer.Add(quad, block, height); },
+      [&] {
+        pairs->turned.push_back(count() + static_cast<int32_t>(pairer.Finish(pairs->blocks)));
+        if (pairs->blocks.size() > size_t{std::numeric_limits<int32_t>::max()}) {
+          throw Error("an int8 layer has more blocks than can be numbered");
+        }
+        pairs->start.push_back(count());
+      });
+  return pairs;
+}
+
 }  // namespace
 
 Linear::Plan Linear::MakePlan(const std::vector<MatrixView>& stacked, Arithmetic arithmetic, const SparseCosts& costs,
-                              bool staged) {
+                              Isa isa, bool staged) {
   Plan plan;
   for (const MatrixView& matrix : stacked) plan.rows += matrix.rows;
   plan.cols = stacked.front().cols;
@@ -51,16 +117,25 @@ Linear::Plan Linear::MakePlan(const std::vector<MatrixView>& stacked, Arithmetic
   EachRow(stacked, [&](int64_t, const MatrixView& matrix, int64_t r) { counter.Add(matrix.s8 + r * plan.cols); });
   const BlockCounts counts = counter.Finish();
   plan.block_rows = ChooseBlockHeight(counts, costs);
-  if (plan.block_rows == 0) {
+  if (plan.block_rows != 0) {
+    const auto* height = std::find(std::begin(kBlockHeights), std::end(kBlockHeights), plan.block_rows);
+    plan.blocks = counts.kept[height - std::begin(kBlockHeights)];
+  }
+  const bool paired = WantsPairs(isa);
+  if (plan.block_rows == 0 && !paired) {
     plan.bytes += Slab::Need<int8_t>(padded * RoundUp(plan.cols, kQuad));
     return plan;
   }
-  const auto* height = std::find(std::begin(kBlockHeights), std::end(kBlockHeights), plan.block_rows);
+  // A kernel that wants pairs takes dense weights as blocks too, of which none need be zero.
+  plan.stored_rows = paired && (plan.block_rows == 0 || plan.block_rows > kMostPairedRows) ? kMostPairedRows
+                                                                                           : plan.block_rows;
   // Sums wait in the output between slices, and staged outputs are no place for integers.
-  plan.slices = staged ? 1 : Slices(counts.quads, plan.block_rows);
-  plan.blocks = counts.kept[height - std::begin(kBlockHeights)];
-  plan.bytes += Slab::Need<int8_t>(plan.blocks * plan.block_rows * kQuad) + Slab::Need<uint16_t>(plan.blocks) +
-                Slab::Need<int32_t>(plan.slices * (padded / plan.block_rows + 1));
+  plan.slices = staged ? 1 : Slices(counts.quads, plan.stored_rows, paired);
+  if (paired) plan.pairs = MakePairs(stacked, padded, plan.stored_rows, plan.slices);
+  plan.stored = paired ? static_cast<int64_t>(plan.pairs->blocks.size()) : plan.blocks;
+  plan.bytes += Slab::Need<int8_t>(plan.stored * plan.stored_rows * kQuad) + Slab::Need<uint16_t>(plan.stored) +
+                Slab::Need<int32_t>(plan.slices * (padded / plan.stored_rows + 1));
+  if (paired) plan.bytes += Slab::Need<int32_t>(plan.slices * (padded / plan.stored_rows)) + Slab::Need<int32_t>(padded);
   return plan;
 }
 
@@ -83,8 +158,11 @@ Linear Linear::Pack(const std::vector<MatrixView>& stacked, const Plan& plan, Sl
     linear.row_sum_[row] = sum;
     linear.row_scale_[row] = matrix.scale[r];
   });
-  if (plan.block_rows == 0) {
+  if (plan.stored_rows == 0) {
     linear.PackDense(stacked, slab);
+  } else if (plan.pairs != nullptr) {
+    linear.PackPairs(stacked, *plan.pairs, slab);
+    linear.plan_.pairs.reset();
   } else {
     linear.PackBlocks(stacked, slab);
   }
@@ -127,46 +205,49 @@ void Linear::PackDense(const std::vector<MatrixView>& stacked, Slab& slab) {
 }
 
 void Linear::PackBlocks(const std::vector<MatrixView>& stacked, Slab& slab) {
-  const int64_t height = plan_.block_rows;
-  const int64_t quads = RoundUp(cols(), kQuad) / kQuad;
-  const int64_t block_rows = padded_rows() / height;
-  packed_s8_ = slab.Take<int8_t>(plan_.blocks * height * kQuad);
-  block_quad_ = slab.Take<uint16_t>(plan_.blocks);
-  block_start_ = slab.Take<int32_t>(plan_.slices * (block_rows + 1));
-  std::vector<const int8_t*> rows(static_cast<size_t>(padded_rows()), nullptr);
-  EachRow(stacked, [&](int64_t row, const MatrixView& matrix, int64_t r) {
-    rows[static_cast<size_t>(row)] = matrix.s8 + r * cols();
-  });
+  const int64_t height = plan_.stored_rows;
+  packed_s8_ = slab.Take<int8_t>(plan_.stored * height * kQuad);
+  block_quad_ = slab.Take<uint16_t>(plan_.stored);
+  block_start_ = slab.Take<int32_t>(plan_.slices * (padded_rows() / height + 1));
   int64_t block = 0;
   int32_t* start = block_start_;
-  for (int64_t slice = 0; slice < plan_.slices; ++slice) {
-    const int64_t quad_end = quads * (slice + 1) / plan_.slices;
-    for (int64_t block_row = 0; block_row < block_rows; ++block_row) {
-      *start++ = static_cast<int32_t>(block);
-      for (int64_t quad = quads * slice / plan_.slices; quad < quad_end; ++quad) {
-        if (PackBlock(rows.data() + block_row * height, quad, packed_s8_ + block * height * kQuad)) {
-          block_quad_[block++] = static_cast<uint16_t>(quad);
-        }
-      }
-    }
-    *start++ = static_cast<int32_t>(block);
-  }
-  assert(block == plan_.blocks);
+  const auto note = [&] { *start++ = static_cast<int32_t>(block); };
+  EachBlock(RowStarts(stacked, padded_rows()), cols(), height, plan_.slices, note,
+            [&](uint16_t quad, const int8_t* weights) {
+              std::memcpy(packed_s8_ + block * height * kQuad, weights, static_cast<size_t>(height * kQuad));
+              block_quad_[block++] = quad;
+            },
+            note);
+  assert(block == plan_.stored);
 }
 
-bool Linear::PackBlock(const int8_t* const* rows, int64_t quad, int8_t* to) const {
-  const int64_t width = std::min<int64_t>(kQuad, cols() - quad * kQuad);
-  int32_t fours[kRowGroup] = {};  // the highest block is a group
-  int32_t any = 0;
-  for (int64_t r = 0; r < plan_.block_rows; ++r) {
-    if (rows[r] == nullptr) continue;
-    const int8_t* from = rows[r] + quad * kQuad;
-    fours[r] = width == kQuad ? LoadQuad(from) : LoadQuad(from, width);  // the one is a single load
-    any |= fours[r];
+void Linear::PackPairs(const std::vector<MatrixView>& stacked, const Pairs& pairs, Slab& slab) {
+  const int64_t height = plan_.stored_rows;
+  const int64_t block_rows = padded_rows() / height;
+  packed_s8_ = slab.Take<int8_t>(plan_.stored * height * kQuad);
+  block_quad_ = slab.Take<uint16_t>(plan_.stored);
+  block_start_ = slab.Take<int32_t>(plan_.slices * (block_rows + 1));
+  block_turned_ = slab.Take<int32_t>(plan_.slices * block_rows);
+  owed_ = slab.Take<int32_t>(padded_rows());
+  std::copy(pairs.start.begin(), pairs.start.end(), block_start_);
+  std::copy(pairs.turned.begin(), pairs.turned.end(), block_turned_);
+  const std::vector<const int8_t*> rows = RowStarts(stacked, padded_rows());
+  int8_t* to = packed_s8_;
+  for (int64_t slice = 0; slice < plan_.slices; ++slice) {
+    const int32_t* start = block_start_ + slice * (block_rows + 1);
+    for (int64_t row = 0; row < block_rows; ++row) {
+      for (int32_t at = start[row]; at < start[row + 1]; ++at) {
+        const PairedBlock& block = pairs.blocks[static_cast<size_t>(at)];
+        block_quad_[at] = block.quad;
+        CopyBlock(rows.data() + row * height, height, cols(), block.quad, to);
+        if (block.part == BlockPart::kTurned) Owe(to, height, owed_ + row * height);
+        if (block.part != BlockPart::kWhole) {
+          for (int64_t i = 0; i < height * kQuad; ++i) to[i] = StoredWeight(block.part, to[i], i);
+        }
+        to += height * kQuad;
+      }
+    }
   }
-  if (any == 0) return false;
-  std::memcpy(to, fours, static_cast<size_t>(plan_.block_rows * kQuad));
-  return true;
 }
 
 int64_t Linear::operations_per_panel() const {
@@ -174,10 +255,21 @@ int64_t Linear::operations_per_panel() const {
   return 2 * products * kLanes;
 }
 
+const char* Linear::KernelName(const Kernels& kernels) const {
+  switch (plan_.arithmetic) {
+    case Arithmetic::kF32:
+      return kernels.gemm_f32.name;
+    case Arithmetic::kBf16:
+      return kernels.gemm_bf16.name;
+    default:
+      return plan_.stored_rows == 0 ? kernels.gemm_u8s8.name : kernels.spmm_u8s8.name;
+  }
+}
+
 int64_t Linear::SplitGroups(int64_t parts, int64_t part) const {
-  if (plan_.block_rows == 0) return groups() * part / parts;
+  if (plan_.stored_rows == 0) return groups() * part / parts;
   // By blocks, plus one a row of blocks for what its sums cost.
-  const int64_t rows_a_group = kRowGroup / plan_.block_rows;
+  const int64_t rows_a_group = kRowGroup / plan_.stored_rows;
   const auto work = [&](int64_t group) {
     int64_t sum = group * rows_a_group;
     for (int64_t slice = 0; slice < plan_.slices; ++slice) {
@@ -222,13 +314,13 @@ void Linear::RunInt8(const Kernels& kernels, const QuantizedPanels& input, const
                              target.rows, target.out,        target.residual, target.staged, target.low,
                              target.high, target.activation, target.fixed};
   const int64_t quads = RoundUp(cols(), kQuad) / kQuad;
-  if (plan_.block_rows == 0) {
+  if (plan_.stored_rows == 0) {
     kernels.gemm_u8s8.run({input.q, packed_s8_, quads, output}, range.group_begin, range.group_end, range.panel_begin,
                           range.panel_end);
     return;
   }
-  kernels.spmm_u8s8.run({input.q, block_start_, block_quad_, packed_s8_, quads, plan_.slices, plan_.block_rows,
-                         padded_rows() / plan_.block_rows, output},
+  kernels.spmm_u8s8.run({input.q, block_start_, block_quad_, packed_s8_, quads, plan_.slices, plan_.stored_rows,
+                         padded_rows() / plan_.stored_rows, block_turned_, owed_, output},
                         range.group_begin, range.group_end, range.panel_begin, range.panel_end);
 }
 

@@ -7,10 +7,12 @@
 #define LIMBECK_OPS_LINEAR_H_
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/slab.h"
 #include "kernels/kernels.h"
+#include "ops/block_pairs.h"
 #include "ops/block_sparse.h"
 
 namespace limbeck {
@@ -37,19 +39,29 @@ struct QuantizedPanels {
 
 class Linear {
  public:
+  // Blocks in the order in which they will be stored, for kernels that want pairs.
+  struct Pairs {
+    std::vector<PairedBlock> blocks;
+    std::vector<int32_t> start;   // [slices][rows of blocks + 1]
+    std::vector<int32_t> turned;  // [slices][rows of blocks], the first turned one of each
+  };
+
   // How a stack of matrices (equal cols, all s8 for kInt8, else all f32) will be packed, and the bytes of slab that it
   // takes.
   struct Plan {
     int64_t rows = 0;
     int64_t cols = 0;
     Arithmetic arithmetic = Arithmetic::kF32;
-    int block_rows = 0;  // 0: dense
-    int64_t blocks = 0;
-    int64_t slices = 1;  // of the inputs, for the sparse kernel
+    int block_rows = 0;    // of the pattern; 0: dense
+    int64_t blocks = 0;    // of the pattern
+    int stored_rows = 0;   // rows of a stored block; 0: none, for the dense kernel
+    int64_t stored = 0;    // blocks
+    int64_t slices = 1;    // of the inputs, for the sparse kernel
+    std::shared_ptr<const Pairs> pairs;  // until it is packed
     size_t bytes = 0;
   };
-  // `staged`: the outputs will be. Throws Error where sums could overflow int32.
-  static Plan MakePlan(const std::vector<MatrixView>& stacked, Arithmetic arithmetic, const SparseCosts& costs,
+  // For the kernels of `isa`. `staged`: the outputs will be. Throws Error where sums could overflow int32.
+  static Plan MakePlan(const std::vector<MatrixView>& stacked, Arithmetic arithmetic, const SparseCosts& costs, Isa isa,
                        bool staged = false);
   static Linear Pack(const std::vector<MatrixView>& stacked, const Plan& plan, Slab& slab);
 
@@ -59,6 +71,8 @@ class Linear {
   // Feature rows of an output panel: rows(), rounded up to whole groups.
   int64_t padded_rows() const { return groups() * kRowGroup; }
   const Plan& plan() const { return plan_; }
+  // The name of the kernel that runs it.
+  const char* KernelName(const Kernels& kernels) const;
   // Multiplications and additions for one panel of tokens: those of the stored blocks.
   int64_t operations_per_panel() const;
   // First row group of `part` when the work is split evenly into `parts`.
@@ -98,15 +112,16 @@ class Linear {
   void PackBf16(const std::vector<MatrixView>& stacked, Slab& slab);
   void PackDense(const std::vector<MatrixView>& stacked, Slab& slab);
   void PackBlocks(const std::vector<MatrixView>& stacked, Slab& slab);
-  // Copies a block of block_rows rows (null: beyond the last) unless all of it is zero; whether it did.
-  bool PackBlock(const int8_t* const* rows, int64_t quad, int8_t* to) const;
+  void PackPairs(const std::vector<MatrixView>& stacked, const Pairs& pairs, Slab& slab);
 
   Plan plan_;
   float* packed_f32_ = nullptr;      // [groups][cols][8]
   uint16_t* packed_bf16_ = nullptr;  // [groups][pairs][8][2]
-  int8_t* packed_s8_ = nullptr;      // dense: [groups][quads][8][4]; blocks: [blocks][block_rows][4]
-  int32_t* block_start_ = nullptr;   // [slices][groups * 8 / block_rows + 1]
-  uint16_t* block_quad_ = nullptr;   // [blocks]
+  int8_t* packed_s8_ = nullptr;      // dense: [groups][quads][8][4]; blocks: [stored][stored_rows][4]
+  int32_t* block_start_ = nullptr;   // [slices][groups * 8 / stored_rows + 1]
+  uint16_t* block_quad_ = nullptr;   // [stored]
+  int32_t* block_turned_ = nullptr;  // with pairs: [slices][groups * 8 / stored_rows]
+  int32_t* owed_ = nullptr;          // with pairs: [groups * 8]
   float* bias_ = nullptr;            // [groups * 8]
   float* row_scale_ = nullptr;       // [groups * 8]
   int32_t* row_sum_ = nullptr;       // [groups * 8]

@@ -2,6 +2,7 @@
 // every block height, rows of blocks from empty to full, and the widest layer.
 #include <vector>
 
+#include "ops/block_pairs.h"
 #include "tests/check.h"
 #include "tests/int8_output_case.h"
 #include "tests/kernel_cases.h"
@@ -65,28 +66,82 @@ struct Operands {
   std::vector<int32_t> start;
   std::vector<uint16_t> quad;
   std::vector<int8_t> packed;
+  std::vector<int32_t> turned;  // none: not in pairs
+  std::vector<int32_t> owed;
   Buffer<uint8_t> a;
   test::OutputOperands output;
 };
 
-void Run(SpmmU8S8Fn kernel, const Case& c, const Operands& operands, Written& written) {
+// The same blocks in pairs, as kernels want them that sum in 16 bits.
+struct PairedOperands {
+  PairedOperands(const Case& c, const Operands& operands)
+      : block_rows(std::min<int64_t>(c.block_rows, kMostPairedRows)), owed(static_cast<size_t>(operands.rows)) {
+    BlockPairer pairer;
+    std::vector<PairedBlock> blocks;
+    std::vector<int8_t> block(static_cast<size_t>(block_rows * kQuad));
+    const auto read = [&](int64_t row, int64_t q) {
+      bool any = false;
+      for (int64_t i = 0; i < block_rows * kQuad; ++i) {
+        const int w = operands.weights[static_cast<size_t>(((row + i / kQuad) * c.quads + q) * kQuad + i % kQuad)];
+        block[static_cast<size_t>(i)] = static_cast<int8_t>(w);
+        any |= w != 0;
+      }
+      return any;
+    };
+    for (int64_t slice = 0; slice < c.slices; ++slice) {
+      for (int64_t row = 0; row < operands.rows; row += block_rows) {
+        start.push_back(static_cast<int32_t>(quad.size()));
+        for (int64_t q = c.quads * slice / c.slices; q < c.quads * (slice + 1) / c.slices; ++q) {
+          if (read(row, q)) pairer.Add(static_cast<uint16_t>(q), block.data(), block_rows);
+        }
+        blocks.clear();
+        turned.push_back(start.back() + static_cast<int32_t>(pairer.Finish(blocks)));
+        for (const PairedBlock& paired : blocks) {
+          quad.push_back(paired.quad);
+          read(row, paired.quad);
+          for (int64_t i = 0; i < block_rows * kQuad; ++i) {
+            const int8_t w = block[static_cast<size_t>(i)];
+            packed.push_back(StoredWeight(paired.part, w, i));
+            if (paired.part == BlockPart::kTurned && i % 2 == 1) owed[static_cast<size_t>(row + i / kQuad)] += 255 * w;
+          }
+        }
+      }
+      start.push_back(static_cast<int32_t>(quad.size()));
+    }
+  }
+
+  int64_t block_rows;
+  std::vector<int32_t> start;
+  std::vector<uint16_t> quad;
+  std::vector<int8_t> packed;
+  std::vector<int32_t> turned;
+  std::vector<int32_t> owed;
+};
+
+template <typename T>
+void Copy(const std::vector<T>& from, Buffer<T>& to) {
+  for (int64_t i = 0; i < to.size(); ++i) to[i] = from[static_cast<size_t>(i)];
+}
+
+// `blocks`: Operands or PairedOperands.
+template <typename Blocks>
+void Run(SpmmU8S8Fn kernel, const Case& c, const Operands& operands, const Blocks& blocks, int64_t block_rows,
+         Written& written) {
   const Int8Output output = written.Output(operands.output, c.way, c.activation);
   // exact copies, so that sanitizers see a read beyond an end
-  Buffer<int32_t> start(static_cast<int64_t>(operands.start.size()));
-  Buffer<uint16_t> quad(static_cast<int64_t>(operands.quad.size()));
-  Buffer<int8_t> packed(static_cast<int64_t>(operands.packed.size()));
-  for (int64_t i = 0; i < start.size(); ++i) start[i] = operands.start[static_cast<size_t>(i)];
-  for (int64_t i = 0; i < quad.size(); ++i) quad[i] = operands.quad[static_cast<size_t>(i)];
-  for (int64_t i = 0; i < packed.size(); ++i) packed[i] = operands.packed[static_cast<size_t>(i)];
-  const SpmmU8S8Args args = {operands.a.data(),
-                             start.data(),
-                             quad.data(),
-                             packed.data(),
-                             c.quads,
-                             c.slices,
-                             c.block_rows,
-                             operands.rows / c.block_rows,
-                             output};
+  Buffer<int32_t> start(static_cast<int64_t>(blocks.start.size()));
+  Buffer<uint16_t> quad(static_cast<int64_t>(blocks.quad.size()));
+  Buffer<int8_t> packed(static_cast<int64_t>(blocks.packed.size()));
+  Buffer<int32_t> turned(static_cast<int64_t>(blocks.turned.size()));
+  Buffer<int32_t> owed(static_cast<int64_t>(blocks.owed.size()));
+  Copy(blocks.start, start);
+  Copy(blocks.quad, quad);
+  Copy(blocks.packed, packed);
+  Copy(blocks.turned, turned);
+  Copy(blocks.owed, owed);
+  const SpmmU8S8Args args = {operands.a.data(), start.data(),  quad.data(), packed.data(),
+                             c.quads,           c.slices,      block_rows,  operands.rows / block_rows,
+                             turned.data(),     owed.data(),   output};
   kernel(args, 0, c.groups, 0, c.panels);
 }
 
@@ -117,12 +172,17 @@ int main() {
   int64_t cases = 0;
   const auto check = [&](const Case& c) {
     const Operands operands(c, random);
+    const PairedOperands paired(c, operands);
     Written expected(operands.rows, c.panels);
-    Run(reference, c, operands, expected);
+    Run(reference, c, operands, operands, c.block_rows, expected);
     CheckReference(c, operands, expected);
     for (const auto& kernel : kernels) {
       Written found(operands.rows, c.panels);
-      Run(kernel.run, c, operands, found);
+      if (WantsPairs(kernel.isa)) {
+        Run(kernel.run, c, operands, paired, paired.block_rows, found);
+      } else {
+        Run(kernel.run, c, operands, operands, c.block_rows, found);
+      }
       CHECK_THAT(found.SameAs(expected), "%s differs: blocks of %d rows, %d panels, %d groups, %d quads, %d slices",
                  kernel.name, int(c.block_rows), int(c.panels), int(c.groups), int(c.quads), int(c.slices));
     }

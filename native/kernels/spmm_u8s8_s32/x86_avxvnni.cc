@@ -8,9 +8,16 @@
 namespace limbeck {
 namespace {
 
+constexpr int kBlocksAtOnce = 1;
 constexpr int kMostRows = 4;
 constexpr int kBusySums = 6;
 constexpr int MostPanels(int rows) { return rows == 1 ? 4 : rows == 2 ? 2 : 1; }
+
+template <bool>
+inline Lanes LoadLanes(const uint8_t* a, const uint16_t* quad) {
+  return LoadLanes(a + *quad * (kLanes * kQuad));
+}
+inline Weights LoadWeights(const int8_t* w, int) { return LoadWeights(w); }
 
 }  // namespace
 }  // namespace limbeck
