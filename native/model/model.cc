@@ -53,10 +53,12 @@ const char* PrecisionName(int32_t precision) {
   return precision == LIMBECK_INT8 ? "int8" : precision == LIMBECK_BF16 ? "bf16" : "fp32";
 }
 
-SparseCosts Costs(const LimbeckModelSpec& spec) {
+SparseCosts Costs(const LimbeckModelSpec& spec, Isa isa) {
   const float* given = spec.sparse_costs;
+  if (std::all_of(given, given + 2 + kHeights, [](float cost) { return cost == 0.0f; })) {
+    return SparseCosts::Default(WantsPairs(isa));
+  }
   SparseCosts costs;
-  if (std::all_of(given, given + 2 + kHeights, [](float cost) { return cost == 0.0f; })) return costs;
   costs.dense = given[0];
   std::copy_n(given + 1, kHeights, costs.blocks);
   costs.row_of_blocks = given[1 + kHeights];
@@ -122,7 +124,7 @@ Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t
     throw Error("bf16 needs AVX512-BF16 beside AVX-512 VNNI");
   }
   const Weights weights(spec_, tensors, count);
-  const std::vector<Planned> linears = PlanLinears(spec_, weights, Costs(spec_), isa);
+  const std::vector<Planned> linears = PlanLinears(spec_, weights, Costs(spec_, isa), isa);
   auto linear = linears.begin();
   slab_ = Slab(SlabBytes(spec_, weights, linears));
 

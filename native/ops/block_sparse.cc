@@ -55,6 +55,12 @@ BlockCounts BlockCounter::Finish() {
   return counts_;
 }
 
+SparseCosts SparseCosts::Default(bool paired) {
+  SparseCosts costs;
+  if (paired) costs = {1.0f, {1.2f, 1.05f, 1.0f, 1.0f}, 37.0f};
+  return costs;
+}
+
 SparseCosts SparseCosts::Only(int height) {
   SparseCosts costs;
   costs.dense = height == 0 ? 0.0f : 1e9f;

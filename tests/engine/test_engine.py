@@ -328,7 +328,8 @@ def test_describe_counts_every_layer(engine: Engine) -> None:
         "head.dense",
         "head.classifier",
     ]
-    kernel = {"fp32": "gemm_f32", "int8": "gemm_u8s8_s32"}[engine.precision]
+    int8 = "spmm_u8s8_s32" if engine.isa == "avx2" else "gemm_u8s8_s32"
+    kernel = {"fp32": "gemm_f32", "int8": int8}[engine.precision]
     assert all(layer["kernel"].startswith(kernel) for layer in found["layers"][:12])
     assert found["layers"][0]["shape"] == [216, 72]
     assert found["layers"][0]["stored_bytes"] == 3 * 72 * 72 * 4
