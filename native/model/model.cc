@@ -1,8 +1,10 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
+#include <exception>
 #include <string>
 #include <utility>
 
@@ -67,33 +69,50 @@ SparseCosts Costs(const LimbeckModelSpec& spec, Isa isa) {
 
 // One linear layer before it is packed: its matrices and the plan for them.
 struct Planned {
-  Planned(std::vector<MatrixView> matrices, Arithmetic arithmetic, const SparseCosts& costs, Isa isa,
-          bool staged = false)
-      : stacked(std::move(matrices)), plan(Linear::MakePlan(stacked, arithmetic, costs, isa, staged)) {}
   Linear Pack(Slab& slab) const { return Linear::Pack(stacked, plan, slab); }
 
   std::vector<MatrixView> stacked;
-  Linear::Plan plan;
+  Arithmetic arithmetic;
+  bool staged = false;
+  Linear::Plan plan = {};
 };
 
 // Every linear layer, in the order of the model.
-std::vector<Planned> PlanLinears(const LimbeckModelSpec& spec, const Weights& weights, const SparseCosts& costs,
-                                 Isa isa) {
-  std::vector<Planned> planned;
+std::vector<Planned> AllLinears(const LimbeckModelSpec& spec, const Weights& weights) {
+  std::vector<Planned> linears;
   const Arithmetic arithmetic = ArithmeticOf(spec.precision);
   for (int64_t i = 0; i < spec.layers; ++i) {
     const std::string name = LayerName(i);
-    planned.emplace_back(QkvMatrices(weights, i), arithmetic, costs, isa);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "attention.output")}, arithmetic, costs, isa);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.in")}, arithmetic, costs, isa, true);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix(name + "ffn.out")}, arithmetic, costs, isa);
+    linears.push_back({QkvMatrices(weights, i), arithmetic});
+    linears.push_back({{weights.Matrix(name + "attention.output")}, arithmetic});
+    linears.push_back({{weights.Matrix(name + "ffn.in")}, arithmetic, true});
+    linears.push_back({{weights.Matrix(name + "ffn.out")}, arithmetic});
   }
   if (spec.head_kind != LIMBECK_HEAD_NONE) {
-    if (spec.head_dense >= 0)
-      planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.dense")}, Arithmetic::kF32, costs, isa);
-    planned.emplace_back(std::vector<MatrixView>{weights.Matrix("head.classifier")}, Arithmetic::kF32, costs, isa);
+    if (spec.head_dense >= 0) linears.push_back({{weights.Matrix("head.dense")}, Arithmetic::kF32});
+    linears.push_back({{weights.Matrix("head.classifier")}, Arithmetic::kF32});
   }
-  return planned;
+  return linears;
+}
+
+// Plans for them, by all threads of the pool: to find pairs of blocks takes as long as reading the weights. Throws what
+// the first layer that has no plan throws.
+void PlanLinears(std::vector<Planned>& linears, const SparseCosts& costs, Isa isa, Pool& pool) {
+  std::vector<std::exception_ptr> errors(linears.size());
+  std::atomic<size_t> next{0};
+  pool.Run([&](int) {
+    for (size_t i = next++; i < linears.size(); i = next++) {
+      Planned& linear = linears[i];
+      try {
+        linear.plan = Linear::MakePlan(linear.stacked, linear.arithmetic, costs, isa, linear.staged);
+      } catch (...) {
+        errors[i] = std::current_exception();
+      }
+    }
+  });
+  for (const std::exception_ptr& error : errors) {
+    if (error != nullptr) std::rethrow_exception(error);
+  }
 }
 
 // Slab bytes for the linear layers and everything that CopyNorm and CopyFloats take.
@@ -124,7 +143,8 @@ Model::Model(const LimbeckModelSpec& spec, const LimbeckTensor* tensors, int32_t
     throw Error("bf16 needs AVX512-BF16 beside AVX-512 VNNI");
   }
   const Weights weights(spec_, tensors, count);
-  const std::vector<Planned> linears = PlanLinears(spec_, weights, Costs(spec_, isa), isa);
+  std::vector<Planned> linears = AllLinears(spec_, weights);
+  PlanLinears(linears, Costs(spec_, isa), isa, instances_.front()->pool);
   auto linear = linears.begin();
   slab_ = Slab(SlabBytes(spec_, weights, linears));
 
@@ -286,8 +306,9 @@ std::string Model::Describe() {
   bool first = true;
   const auto row = [&](const std::string& name, const Linear& linear) {
     const Linear::Plan& plan = linear.plan();
-    json += (first ? "{\"name\": " : ", {\"name\": ") + text(name) + ", \"kernel\": " + text(linear.KernelName(kernels_)) +
-            ", \"shape\": [" + std::to_string(plan.rows) + ", " + std::to_string(plan.cols) +
+    json += (first ? "{\"name\": " : ", {\"name\": ") + text(name) +
+            ", \"kernel\": " + text(linear.KernelName(kernels_)) + ", \"shape\": [" + std::to_string(plan.rows) + ", " +
+            std::to_string(plan.cols) +
             "], \"pattern\": " + (plan.block_rows == 0 ? "null" : text(std::to_string(plan.block_rows) + "x4")) +
             ", \"blocks\": " + std::to_string(plan.blocks) + ", \"packed_bytes\": " + std::to_string(plan.bytes) + "}";
     first = false;

@@ -7,8 +7,8 @@
 //
 //   a0 * w0 + a1 * w1 = a0 * w0 + (255 - a1) * -w1 + 255 * w1
 //
-// where the last term is known beforehand. What is unsafe either way is stored as two halves, which sum to it. (FBGEMM's
-// 16-bit kernels, Khudia et al. 2021, arXiv 2101.05615, take large weights out into a sparse matrix instead.)
+// where the last term is known beforehand. What is unsafe either way is stored as two halves, which sum to it.
+// (FBGEMM's 16-bit kernels, Khudia et al. 2021, arXiv 2101.05615, take large weights out into a sparse matrix instead.)
 //
 // In: blocks of one row of blocks. Out: what to store in which order. Neighbours: ops/linear.cc packs by it,
 // kernels/spmm_u8s8_s32/x86_avx2.cc multiplies.

@@ -50,7 +50,8 @@ bool CopyBlock(const int8_t* const* rows, int64_t height, int64_t cols, int64_t 
   return true;
 }
 
-// Slice by slice: begin(), and for every row of blocks visit(quad, block) for each block that holds something, and end().
+// Slice by slice: begin(), and for every row of blocks visit(quad, block) for each block that holds something, and
+// end().
 template <typename Begin, typename Visit, typename End>
 void EachBlock(const std::vector<const int8_t*>& rows, int64_t cols, int64_t height, int64_t slices, Begin begin,
                Visit visit, End end) {
@@ -127,15 +128,16 @@ Linear::Plan Linear::MakePlan(const std::vector<MatrixView>& stacked, Arithmetic
     return plan;
   }
   // A kernel that wants pairs takes dense weights as blocks too, of which none need be zero.
-  plan.stored_rows = paired && (plan.block_rows == 0 || plan.block_rows > kMostPairedRows) ? kMostPairedRows
-                                                                                           : plan.block_rows;
+  plan.stored_rows =
+      paired && (plan.block_rows == 0 || plan.block_rows > kMostPairedRows) ? kMostPairedRows : plan.block_rows;
   // Sums wait in the output between slices, and staged outputs are no place for integers.
   plan.slices = staged ? 1 : Slices(counts.quads, plan.stored_rows, paired);
   if (paired) plan.pairs = MakePairs(stacked, padded, plan.stored_rows, plan.slices);
   plan.stored = paired ? static_cast<int64_t>(plan.pairs->blocks.size()) : plan.blocks;
   plan.bytes += Slab::Need<int8_t>(plan.stored * plan.stored_rows * kQuad) + Slab::Need<uint16_t>(plan.stored) +
                 Slab::Need<int32_t>(plan.slices * (padded / plan.stored_rows + 1));
-  if (paired) plan.bytes += Slab::Need<int32_t>(plan.slices * (padded / plan.stored_rows)) + Slab::Need<int32_t>(padded);
+  if (paired)
+    plan.bytes += Slab::Need<int32_t>(plan.slices * (padded / plan.stored_rows)) + Slab::Need<int32_t>(padded);
   return plan;
 }
 
@@ -212,12 +214,13 @@ void Linear::PackBlocks(const std::vector<MatrixView>& stacked, Slab& slab) {
   int64_t block = 0;
   int32_t* start = block_start_;
   const auto note = [&] { *start++ = static_cast<int32_t>(block); };
-  EachBlock(RowStarts(stacked, padded_rows()), cols(), height, plan_.slices, note,
-            [&](uint16_t quad, const int8_t* weights) {
-              std::memcpy(packed_s8_ + block * height * kQuad, weights, static_cast<size_t>(height * kQuad));
-              block_quad_[block++] = quad;
-            },
-            note);
+  EachBlock(
+      RowStarts(stacked, padded_rows()), cols(), height, plan_.slices, note,
+      [&](uint16_t quad, const int8_t* weights) {
+        std::memcpy(packed_s8_ + block * height * kQuad, weights, static_cast<size_t>(height * kQuad));
+        block_quad_[block++] = quad;
+      },
+      note);
   assert(block == plan_.stored);
 }
 

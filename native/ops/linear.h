@@ -52,11 +52,11 @@ class Linear {
     int64_t rows = 0;
     int64_t cols = 0;
     Arithmetic arithmetic = Arithmetic::kF32;
-    int block_rows = 0;    // of the pattern; 0: dense
-    int64_t blocks = 0;    // of the pattern
-    int stored_rows = 0;   // rows of a stored block; 0: none, for the dense kernel
-    int64_t stored = 0;    // blocks
-    int64_t slices = 1;    // of the inputs, for the sparse kernel
+    int block_rows = 0;                  // of the pattern; 0: dense
+    int64_t blocks = 0;                  // of the pattern
+    int stored_rows = 0;                 // rows of a stored block; 0: none, for the dense kernel
+    int64_t stored = 0;                  // blocks
+    int64_t slices = 1;                  // of the inputs, for the sparse kernel
     std::shared_ptr<const Pairs> pairs;  // until it is packed
     size_t bytes = 0;
   };

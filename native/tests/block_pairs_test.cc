@@ -38,7 +38,7 @@ void CheckSafe(const std::vector<Block>& blocks, const PairedBlock& one, const P
     int negative = 0;
     for (const PairedBlock& block : {one, other}) {
       for (int64_t i = at; i < at + 2; ++i) {
-          const int w = StoredWeight(block.part, blocks[block.quad][static_cast<size_t>(i)], i);
+        const int w = StoredWeight(block.part, blocks[block.quad][static_cast<size_t>(i)], i);
         (w > 0 ? positive : negative) += 255 * w;
       }
     }

@@ -29,7 +29,7 @@ struct SpmmU8S8Args {
   int64_t block_row_count;
   const int32_t* turned;  // of pairs: [slices][block_row_count], the first block of each row's that is turned
   const int32_t* owed;    // of pairs: [groups * 8], what a row's sum lacks for it
-  Int8Output output;  // several slices: not staged, and `residual` not `out`
+  Int8Output output;      // several slices: not staged, and `residual` not `out`
 };
 
 // Computes row groups (of 8 rows) group_begin .. group_end - 1 for panels panel_begin .. panel_end - 1.

@@ -139,9 +139,9 @@ void Run(SpmmU8S8Fn kernel, const Case& c, const Operands& operands, const Block
   Copy(blocks.packed, packed);
   Copy(blocks.turned, turned);
   Copy(blocks.owed, owed);
-  const SpmmU8S8Args args = {operands.a.data(), start.data(),  quad.data(), packed.data(),
-                             c.quads,           c.slices,      block_rows,  operands.rows / block_rows,
-                             turned.data(),     owed.data(),   output};
+  const SpmmU8S8Args args = {operands.a.data(), start.data(), quad.data(), packed.data(),
+                             c.quads,           c.slices,     block_rows,  operands.rows / block_rows,
+                             turned.data(),     owed.data(),  output};
   kernel(args, 0, c.groups, 0, c.panels);
 }
 
