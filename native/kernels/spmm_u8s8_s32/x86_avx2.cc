@@ -23,10 +23,12 @@ struct Weights {
   __m256i second;
 };
 
-inline __m256i LoadTokens(const uint8_t* a) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a)); }
+inline __m256i LoadTokens(const uint8_t* a, int64_t quad) {
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(a + quad * (kLanes * kQuad)));
+}
 template <bool kTurned>
 inline Lanes LoadLanes(const uint8_t* a, const uint16_t* quad) {
-  const Lanes lanes = {LoadTokens(a + quad[0] * (kLanes * kQuad)), LoadTokens(a + quad[1] * (kLanes * kQuad))};
+  const Lanes lanes = {LoadTokens(a, quad[0]), LoadTokens(a, quad[1])};
   if constexpr (!kTurned) return lanes;
   const __m256i every_second = _mm256_set1_epi16(-256);
   return {_mm256_xor_si256(lanes.first, every_second), _mm256_xor_si256(lanes.second, every_second)};
