@@ -69,7 +69,12 @@ SparseCosts Costs(const LimbeckModelSpec& spec, Isa isa) {
 
 // One linear layer before it is packed: its matrices and the plan for them.
 struct Planned {
-  Linear Pack(Slab& slab) const { return Linear::Pack(stacked, plan, slab); }
+  // Once: what the plan remembers of pairs is released, so that it and all packed weights are never there together.
+  Linear Pack(Slab& slab) {
+    Linear linear = Linear::Pack(stacked, plan, slab);
+    plan.pairs.reset();
+    return linear;
+  }
 
   std::vector<MatrixView> stacked;
   Arithmetic arithmetic;

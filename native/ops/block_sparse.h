@@ -5,6 +5,7 @@
 #ifndef LIMBECK_OPS_BLOCK_SPARSE_H_
 #define LIMBECK_OPS_BLOCK_SPARSE_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -36,6 +37,9 @@ struct BlockCounts {
   int64_t rows = 0;
   int64_t quads = 0;
   int64_t kept[kHeights] = {};
+  int64_t KeptOf(int height) const {
+    return kept[std::find(kBlockHeights, kBlockHeights + kHeights, height) - kBlockHeights];
+  }
 };
 
 class BlockCounter {

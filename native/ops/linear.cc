@@ -74,9 +74,11 @@ void Owe(const int8_t* block, int64_t height, int32_t* owed) {
   for (int64_t i = 1; i < height * kQuad; i += 2) owed[i / kQuad] += 255 * block[i];
 }
 
+// `kept`: blocks that hold something.
 std::shared_ptr<const Linear::Pairs> MakePairs(const std::vector<MatrixView>& stacked, int64_t padded, int64_t height,
-                                               int64_t slices) {
+                                               int64_t slices, int64_t kept) {
   auto pairs = std::make_shared<Linear::Pairs>();
+  pairs->blocks.reserve(static_cast<size_t>(kept + kept / 8));
   BlockPairer pairer;
   const auto count = [&] { return static_cast<int32_t>(pairs->blocks.size()); };
   EachBlock(
@@ -118,26 +120,26 @@ Linear::Plan Linear::MakePlan(const std::vector<MatrixView>& stacked, Arithmetic
   EachRow(stacked, [&](int64_t, const MatrixView& matrix, int64_t r) { counter.Add(matrix.s8 + r * plan.cols); });
   const BlockCounts counts = counter.Finish();
   plan.block_rows = ChooseBlockHeight(counts, costs);
-  if (plan.block_rows != 0) {
-    const auto* height = std::find(std::begin(kBlockHeights), std::end(kBlockHeights), plan.block_rows);
-    plan.blocks = counts.kept[height - std::begin(kBlockHeights)];
-  }
+  if (plan.block_rows != 0) plan.blocks = counts.KeptOf(plan.block_rows);
   const bool paired = WantsPairs(isa);
   if (plan.block_rows == 0 && !paired) {
     plan.bytes += Slab::Need<int8_t>(padded * RoundUp(plan.cols, kQuad));
     return plan;
   }
-  // A kernel that wants pairs takes dense weights as blocks too, of which none need be zero.
+  // A kernel that wants pairs takes dense weights as blocks too.
   plan.stored_rows =
       paired && (plan.block_rows == 0 || plan.block_rows > kMostPairedRows) ? kMostPairedRows : plan.block_rows;
   // Sums wait in the output between slices, and staged outputs are no place for integers.
   plan.slices = staged ? 1 : Slices(counts.quads, plan.stored_rows, paired);
-  if (paired) plan.pairs = MakePairs(stacked, padded, plan.stored_rows, plan.slices);
+  if (paired) {
+    plan.pairs = MakePairs(stacked, padded, plan.stored_rows, plan.slices, counts.KeptOf(plan.stored_rows));
+  }
   plan.stored = paired ? static_cast<int64_t>(plan.pairs->blocks.size()) : plan.blocks;
   plan.bytes += Slab::Need<int8_t>(plan.stored * plan.stored_rows * kQuad) + Slab::Need<uint16_t>(plan.stored) +
                 Slab::Need<int32_t>(plan.slices * (padded / plan.stored_rows + 1));
-  if (paired)
+  if (paired) {
     plan.bytes += Slab::Need<int32_t>(plan.slices * (padded / plan.stored_rows)) + Slab::Need<int32_t>(padded);
+  }
   return plan;
 }
 
