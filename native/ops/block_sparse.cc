@@ -57,7 +57,7 @@ BlockCounts BlockCounter::Finish() {
 
 SparseCosts SparseCosts::Default(bool paired) {
   SparseCosts costs;
-  if (paired) costs = {1.0f, {1.2f, 1.05f, 1.0f, 1.0f}, 37.0f};
+  if (paired) costs = {1.0f, {1.2f, 1.05f, 1.0f, 1.0f}, 9.0f};
   return costs;
 }
 

@@ -252,7 +252,7 @@ def operations(limits: LimitSettings) -> dict[tuple[str, str], d.Schema]:
             f"/v2/repository/models/{{name}}/{verb}",
             f"repository_{verb}",
             f"{verb.capitalize()} the default version of a model",
-            request=d.an_object({"parameters": parameters}),
+            request=d.an_object({"parameters": parameters | {"type": ["object", "null"]}}),
             answer=_NOTHING,
             reasons=(*d.WRITING, "not_found", "unavailable"),
         )
