@@ -41,7 +41,7 @@ def valid(schema: Any, value: Any) -> bool:
 
 
 def assert_alike(found: object, kept: object) -> None:
-    """The same, the order of keys too; numbers nearly, for CPUs differ in what their floats give."""
+    """The same, the order of keys too; numbers nearly, for floats differ between CPUs."""
     assert type(found) is type(kept), (found, kept)
     if isinstance(found, dict) and isinstance(kept, dict):
         assert list(found) == list(kept)
