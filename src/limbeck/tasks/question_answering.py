@@ -94,8 +94,10 @@ def _spans(
     elif len(flat) <= count:
         best = np.argsort(-flat, kind="stable")
     else:
-        best = np.argpartition(-flat, count)[:count]
-        best = best[np.argsort(-flat[best], kind="stable")]
+        # Of equals the first ones: which of them a partition leaves in front differs between CPUs.
+        least = np.partition(flat, -count)[-count]
+        best = np.flatnonzero(flat >= least)
+        best = best[np.argsort(-flat[best], kind="stable")][:count]
     starts, ends = np.unravel_index(best, table.shape)
     return [
         (int(start), int(end), float(table[start, end]))
