@@ -126,8 +126,9 @@ void BlockPairer::PairTurned() {
       return true;
     };
     bool found = false;
-    for (size_t other = one + 1; other < sorted_turned_.size() && !found; ++other)
+    for (size_t other = one + 1; other < sorted_turned_.size() && !found; ++other) {
       found = try_one(sorted_turned_[other]);
+    }
     // Else the smallest of those that need not be turned.
     for (size_t tries = 1; tries <= std::min<size_t>(kTries, sorted_.size()) && !found; ++tries) {
       found = try_one(sorted_[sorted_.size() - tries]);

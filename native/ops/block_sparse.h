@@ -20,13 +20,14 @@ constexpr int kBlockHeights[] = {1, 2, 4, 8};
 constexpr int kHeights = 4;
 
 // Time to multiply one row by four inputs for a panel of tokens, relative to the dense kernel on the same machine.
-// Measured by `limbeck tune`; the defaults are those of an AMD Zen 5, in pairs those of a Zen 3 (docs/decisions/0008).
+// Measured by `limbeck tune`; the defaults are those of an AMD Zen 5 (docs/decisions/0008).
 struct SparseCosts {
   float dense = 1.0f;
   float blocks[kHeights] = {1.9f, 1.25f, 1.08f, 1.05f};  // by height
   float row_of_blocks = 3.0f;                            // what a row of blocks costs beside its blocks
 
-  // The defaults, for kernels that want pairs or for others.
+  // The defaults, for kernels that want pairs or for others. In pairs, blocks of four rows cost what they do in a dense
+  // layer, which is made of them; so does a row of them, and what is given for it is far below what a Zen 3 takes (37).
   static SparseCosts Default(bool paired);
   // Costs by which blocks of one height (0: dense) are always the choice.
   static SparseCosts Only(int height);

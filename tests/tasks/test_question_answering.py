@@ -103,6 +103,15 @@ def test_words_are_widened_and_their_scores_added():
     assert {part["answer"] for part in parts} == {"ab", "cd", "ab cd"}
 
 
+@pytest.mark.parametrize("top_k", [2, 4, 6])
+def test_of_equally_likely_spans_the_first_are_the_answers(top_k):
+    window = Window(first=0, count=6)
+    logits = np.zeros((10, 2), dtype=np.float32)
+    found = question_answering([logits], [window], CONTEXT, top_k=top_k, align_to_words=False)
+    words = CONTEXT.split()
+    assert [one["answer"] for one in found] == [" ".join(words[: i + 1]) for i in range(top_k)]
+
+
 def test_whatever_stands_before_the_context_is_no_answer():
     window = Window(first=0, count=2)
     logits = np.zeros((6, 2), dtype=np.float32)
