@@ -94,9 +94,12 @@ def _spans(
     elif len(flat) <= count:
         best = np.argsort(-flat, kind="stable")
     else:
-        # Of equals the first ones: which of them a partition leaves in front differs between CPUs.
-        least = np.partition(flat, -count)[-count]
-        best = np.flatnonzero(flat >= least)
+        best = np.argpartition(-flat, count)[:count]
+        least = flat[best].min()
+        if least > 0:
+            # Of equals the first: which of them a partition leaves in front differs between CPUs.
+            # Spans without a score stay as transformers has them.
+            best = np.flatnonzero(flat >= least)
         best = best[np.argsort(-flat[best], kind="stable")][:count]
     starts, ends = np.unravel_index(best, table.shape)
     return [
